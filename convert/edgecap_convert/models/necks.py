@@ -1,0 +1,39 @@
+"""The neck: from the encoder's grid of features to one vector that still knows where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import tf_keras as keras
+
+from edgecap.errors import ConfigError
+from edgecap_convert.models.encoders import EncoderConfig, build_encoder
+
+
+@dataclass(frozen=True)
+class NeckConfig:
+    """1×1 convolution, flatten, dense: cheap, and each grid cell keeps weights of its own.
+
+    Attributes:
+      channels: channels of the 1×1 convolution.
+      features: length of the feature vector.
+    """
+
+    channels: int = 16
+    features: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "features"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"neck.{name}: expected 1 or more; got {getattr(self, name)}")
+
+
+def build_frame_network(encoder: EncoderConfig, neck: NeckConfig) -> keras.Model:
+    """Encoder and neck: ``(B, H, W, 3)`` float32 in [−1, 1] → ``(B, features)`` float32."""
+    trunk = build_encoder(encoder)
+    x = keras.layers.Conv2D(neck.channels, 1, use_bias=False, name="neck_conv")(trunk.output)
+    x = keras.layers.BatchNormalization(momentum=0.97, name="neck_norm")(x)
+    x = keras.layers.ReLU(6.0, name="neck_relu")(x)
+    x = keras.layers.Flatten(name="neck_flatten")(x)
+    x = keras.layers.Dense(neck.features, name="neck_dense")(x)
+    return keras.Model(trunk.input, x, name="frame_network")

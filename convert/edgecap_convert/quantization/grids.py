@@ -1,0 +1,69 @@
+"""The integer grids of the recurrent step: those that the int8 kernels use.
+
+TFLite fixes the output grid of LOGISTIC (1/256, zero-point −128) and TANH (1/128, zero-point 0).
+Placing the same grids in training makes the fake-quantised graph and the kernels compute the same
+numbers, and makes the hidden state's input and output grids equal, so that carrying the state
+from step to step is a copy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Grid:
+    """An 8-bit grid ``real = scale · (q − zero_point)``, q in −128…127."""
+
+    scale: float
+    zero_point: int
+
+    @property
+    def minimum(self) -> float:
+        return self.scale * (-128 - self.zero_point)
+
+    @property
+    def maximum(self) -> float:
+        return self.scale * (127 - self.zero_point)
+
+    def fake_quant(self, x: tf.Tensor) -> tf.Tensor:
+        """Rounds and saturates to the grid; the gradient passes where nothing saturates."""
+        return tf.quantization.fake_quant_with_min_max_args(x, self.minimum, self.maximum)
+
+
+#: The camera's bytes: real = (u8 − 128) / 127.5, so int8 = u8 − 128 exactly.
+IMAGE = Grid(1 / 127.5, 0)
+#: Gate pre-activations, −8 … 7.9375: σ and tanh are flat beyond.
+PREACTIVATION = Grid(1 / 16, 0)
+#: Output of LOGISTIC, 0 … 255/256.
+SIGMOID = Grid(1 / 256, -128)
+#: Output of TANH and the hidden state, −1 … 127/128.
+TANH = Grid(1 / 128, 0)
+
+
+def fake_quant_weights(weights: tf.Tensor) -> tf.Tensor:
+    """Symmetric, narrow range (−127…127), one scale for the tensor, from its present values."""
+    limit = tf.maximum(tf.reduce_max(tf.abs(weights)), 1e-6)
+    return tf.quantization.fake_quant_with_min_max_vars(
+        weights, -limit, limit, num_bits=8, narrow_range=True
+    )
+
+
+def fake_quant_weights_per_channel(weights: tf.Tensor, *, channel_axes: int) -> tf.Tensor:
+    """Symmetric, narrow range, one scale for each output channel.
+
+    Args:
+      weights: a kernel whose last ``channel_axes`` axes number the output channels: 1 for
+        ``(kh, kw, in, out)``, 2 for depthwise ``(kh, kw, in, multiplier)``.
+      channel_axes: see above.
+    """
+    shape = weights.shape.as_list()
+    flat = tf.reshape(weights, [*shape[:-channel_axes], -1]) if channel_axes > 1 else weights
+    axes = list(range(len(flat.shape) - 1))
+    limit = tf.maximum(tf.reduce_max(tf.abs(flat), axis=axes), 1e-6)
+    flat = tf.quantization.fake_quant_with_min_max_vars_per_channel(
+        flat, -limit, limit, num_bits=8, narrow_range=True
+    )
+    return tf.reshape(flat, shape) if channel_axes > 1 else flat

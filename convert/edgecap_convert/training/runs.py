@@ -1,0 +1,201 @@
+"""The run folder: everything that a training leaves behind, and reading it back.
+
+    config.json    settings, data, labels, seed, versions
+    weights.npz    the float network
+    metrics.json   validation figures and times; written last, so a run that has it is whole
+    history.json   losses and validations of every stage
+    curves.png     the same as a picture
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import io
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from edgecap.bundle import write_atomically
+from edgecap.errors import ConfigError, DataError
+from edgecap.evaluation import Predictor
+from edgecap.spec import DecisionSpec, InputSpec
+from edgecap_convert.models.network import Network, NetworkConfig
+from edgecap_convert.training.config import TrainConfig
+from edgecap_convert.training.optimise import History
+from edgecap_convert.training.predict import network_predictor
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "weights.npz"
+METRICS_FILE = "metrics.json"
+HISTORY_FILE = "history.json"
+CURVES_FILE = "curves.png"
+_PACKAGES = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "numpy")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training: its settings and material.
+
+    Attributes:
+      path: the folder.
+      config: the settings. data: the material's name. seed: of weights and batches.
+      labels: in the order of the logits. background: the label that is no event, if any.
+    """
+
+    path: Path
+    config: TrainConfig
+    data: str
+    seed: int
+    labels: tuple[str, ...]
+    background: str | None
+
+    @property
+    def input(self) -> InputSpec:
+        return self.config.frames.input
+
+    @property
+    def rate_hz(self) -> float:
+        return self.config.rate_hz
+
+    @property
+    def decision(self) -> DecisionSpec:
+        return DecisionSpec(background=self.background)
+
+    def network(self) -> Network:
+        """The trained float network.
+
+        Raises:
+          ConfigError: the weights are missing or do not fit the settings.
+        """
+        network = Network(
+            NetworkConfig(
+                classes=len(self.labels),
+                # The weights are in the run; what the encoder started from is history.
+                encoder=dataclasses.replace(self.config.encoder, weights=None),
+                neck=self.config.neck,
+                units=self.config.units,
+            )
+        )
+        path = self.path / WEIGHTS_FILE
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                network.set_arrays(dict(archive))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path}: cannot be read: {error}") from error
+        return network
+
+
+def create_run(path: Path, run: Run) -> None:
+    """Makes the folder and writes the settings.
+
+    Raises:
+      ConfigError: the folder exists and is not empty, or cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if any(path.iterdir()):
+            raise ConfigError(f"{path} is not empty; choose another folder with --out")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be made: {error.strerror}") from error
+    _write_json(
+        path / CONFIG_FILE,
+        {
+            "data": run.data,
+            "seed": run.seed,
+            "labels": list(run.labels),
+            "background": run.background,
+            "versions": versions(),
+            "config": run.config.to_dict(),
+        },
+    )
+
+
+def discard_run(path: Path) -> None:
+    """Takes back :func:`create_run`."""
+    (path / CONFIG_FILE).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        path.rmdir()
+
+
+def save_results(
+    run: Run, network: Network, histories: list[History], metrics: dict[str, Any]
+) -> None:
+    """Writes weights, history, curves and, last, metrics."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **network.get_arrays())
+    write_atomically(run.path / WEIGHTS_FILE, buffer.getvalue())
+    _write_json(run.path / HISTORY_FILE, [history.to_dict() for history in histories])
+    write_atomically(run.path / CURVES_FILE, _draw_curves(histories))
+    _write_json(run.path / METRICS_FILE, metrics)
+
+
+def open_run(path: str | Path) -> Run:
+    """Reads a run folder.
+
+    Raises:
+      DataError: no such folder, no run in it, or a run that was not finished.
+    """
+    folder = Path(path)
+    if not (folder / CONFIG_FILE).is_file():
+        raise DataError(f"{path}: no run there; expected a folder made by 'edgecap train'")
+    if not (folder / METRICS_FILE).is_file():
+        raise DataError(f"{path}: this run was not finished; train again")
+    try:
+        document = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
+        return Run(
+            path=folder,
+            config=TrainConfig.from_dict(document["config"], f"{folder / CONFIG_FILE}"),
+            data=document["data"],
+            seed=document["seed"],
+            labels=tuple(document["labels"]),
+            background=document["background"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder / CONFIG_FILE} is damaged: {error}") from error
+
+
+def open_for_evaluation(path: Path) -> tuple[Run, Predictor]:
+    """A run and its float network as a predictor."""
+    run = open_run(path)
+    return run, network_predictor(run.network())
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that decide what a training computes."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for package in _PACKAGES:
+        found[package] = importlib.metadata.version(package)
+    return found
+
+
+def _write_json(path: Path, value: Any) -> None:
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(path, text.encode())
+
+
+def _draw_curves(histories: list[History]) -> bytes:
+    """Loss and validation of every stage, side by side, as PNG."""
+    figure = Figure(figsize=(4 * max(1, len(histories)), 3.2), layout="constrained")
+    for number, history in enumerate(histories, 1):
+        axes = figure.add_subplot(1, len(histories), number)
+        steps = np.arange(1, len(history.loss) + 1)
+        axes.plot(steps, history.loss, color="#b9c4cf", linewidth=0.7)
+        width = max(1, len(steps) // 30)
+        smooth = np.convolve(history.loss, np.ones(width) / width, "valid")
+        axes.plot(steps[width - 1 :], smooth, color="#2f6f9f", label="loss")
+        axes.set(title=history.stage, xlabel="step", ylim=(0, None))
+        if history.validated:
+            right = axes.twinx()
+            right.plot(*zip(*history.validated, strict=True), "o-", color="#d1793b", markersize=3)
+            right.set(ylim=(0, 1.02))
+            right.tick_params(axis="y", colors="#d1793b")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()

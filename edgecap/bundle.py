@@ -1,0 +1,240 @@
+"""One file: a TFLite flatbuffer that any runtime opens, with a zip tail that any zip tool opens.
+
+    flatbuffer │ zip: edgecap.json  labels.txt  golden.npz  MODEL_CARD.md
+
+TFLite ignores what follows the flatbuffer; zip tools look for their directory at the end. The
+spec holds the SHA-256 of every other part. Reading checks all of them, and the tensor table
+against the spec, before a byte reaches native code: a flipped bit in the weights makes no
+interpreter complain, it only gives other answers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import os
+import tempfile
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecap.errors import ModelFileError, SpecError
+from edgecap.flatbuffer import IDENTIFIER, Graph, read_graph
+from edgecap.spec import ModelSpec
+
+SPEC_MEMBER = "edgecap.json"
+LABELS_MEMBER = "labels.txt"
+GOLDEN_MEMBER = "golden.npz"
+CARD_MEMBER = "MODEL_CARD.md"
+_MEMBERS = (SPEC_MEMBER, LABELS_MEMBER, GOLDEN_MEMBER, CARD_MEMBER)
+_MODEL = "model"
+
+_MAX_FILE = 1 << 29
+_MAX_MEMBER = 1 << 26
+# The same content gives the same bytes, whenever it is written (the oldest date zip knows).
+_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Frames and what the model answered to them, streamed from a reset state.
+
+    Attributes:
+      frames: ``(N, H, W, 3)`` uint8 RGB, at the model's input size.
+      outputs: kernels → ``(N, labels)`` logits in the output's own dtype.
+    """
+
+    frames: npt.NDArray[np.uint8]
+    outputs: dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model and everything that travels with it.
+
+    Attributes:
+      model: the flatbuffer.
+      graph: its tensor table.
+      spec: the contract; its digests are those of the file it was read from.
+      golden: recorded frames and outputs.
+      card: the model card, Markdown.
+    """
+
+    model: bytes
+    graph: Graph
+    spec: ModelSpec
+    golden: Golden
+    card: str
+
+
+def write_bundle(path: str | Path, *, model: bytes, spec: ModelSpec, golden: Golden, card: str) -> None:
+    """Writes a model file; on any failure the path is as it was.
+
+    Args:
+      path: where to; replaced in one step if it exists.
+      model: the flatbuffer. spec: its digests are computed here. golden, card: see ``Bundle``.
+
+    Raises:
+      ModelFileError: the flatbuffer is damaged, or the file cannot be written.
+    """
+    read_graph(model)
+    members = {
+        LABELS_MEMBER: "".join(f"{label}\n" for label in spec.labels).encode(),
+        GOLDEN_MEMBER: _pack_golden(golden),
+        CARD_MEMBER: card.encode(),
+    }
+    digests = {_MODEL: _sha256(model)} | {name: _sha256(data) for name, data in members.items()}
+    spec = dataclasses.replace(spec, digests=digests)
+    buffer = io.BytesIO(model)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        for name, data in {SPEC_MEMBER: spec.to_json().encode(), **members}.items():
+            # An npz is compressed already.
+            method = zipfile.ZIP_STORED if name == GOLDEN_MEMBER else zipfile.ZIP_DEFLATED
+            archive.writestr(zipfile.ZipInfo(name, _ZIP_DATE), data, method)
+    write_atomically(Path(path), buffer.getvalue())
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes beside the path, forces it to the disk, then renames: all or nothing.
+
+    Raises:
+      ModelFileError: the folder does not exist or cannot be written.
+    """
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp gives 0600; a model file is for everybody who may read the folder.
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        raise ModelFileError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def read_bundle(path: str | Path) -> Bundle:
+    """Reads a model file and checks every part of it.
+
+    Raises:
+      ModelFileError: missing, unreadable, damaged, or no edgecap model.
+      SpecError: the spec is malformed.
+    """
+    data = _read_file(Path(path))
+    try:
+        return parse_bundle(data)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from error
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from error
+
+
+def parse_bundle(data: bytes) -> Bundle:
+    """Like :func:`read_bundle`, from bytes."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members, model_size = _read_members(archive)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError) as error:
+        raise ModelFileError(_explain_no_zip(data)) from error
+    # What struct and zipfile raise on hostile directories is not one documented class.
+    except (ValueError, RuntimeError, KeyError, IndexError, OverflowError) as error:
+        raise ModelFileError(f"the zip tail is damaged: {error}") from error
+    model = data[:model_size]
+    spec = ModelSpec.from_json(_decode(members[SPEC_MEMBER], SPEC_MEMBER))
+    parts = {_MODEL: model} | {name: members[name] for name in _MEMBERS if name != SPEC_MEMBER}
+    for name, part in parts.items():
+        if spec.digests.get(name) != _sha256(part):
+            raise ModelFileError(
+                f"{name} is damaged: its SHA-256 is not the one in the spec. Copy the file again"
+            )
+    labels = tuple(_decode(members[LABELS_MEMBER], LABELS_MEMBER).splitlines())
+    if labels != spec.labels:
+        raise ModelFileError(f"{LABELS_MEMBER} has other labels than {SPEC_MEMBER}")
+    return Bundle(
+        model=model,
+        graph=read_graph(model),
+        spec=spec,
+        golden=_unpack_golden(members[GOLDEN_MEMBER]),
+        card=_decode(members[CARD_MEMBER], CARD_MEMBER),
+    )
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > _MAX_FILE:
+            raise ModelFileError(f"{path}: {size} bytes is too large for a model file")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ModelFileError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _read_members(archive: zipfile.ZipFile) -> tuple[dict[str, bytes], int]:
+    entries = archive.infolist()
+    members = {}
+    for name in _MEMBERS:
+        found = [entry for entry in entries if entry.filename == name]
+        if len(found) != 1:
+            raise ModelFileError(
+                f"expected one {name} in the zip tail; found {len(found)}. "
+                "Make the model with 'edgecap convert'"
+            )
+        if found[0].file_size > _MAX_MEMBER:
+            raise ModelFileError(f"{name} claims {found[0].file_size} bytes; that is too large")
+        members[name] = archive.read(found[0])
+    return members, min(entry.header_offset for entry in entries)
+
+
+def _explain_no_zip(data: bytes) -> str:
+    if data[4:8] == IDENTIFIER:
+        return (
+            "a TFLite file without an edgecap spec: a plain .tflite, or an edgecap model that was "
+            "cut short. Copy it again, or make one with 'edgecap convert'"
+        )
+    return "not a model: expected a .tflite file made by 'edgecap convert'"
+
+
+def _pack_golden(golden: Golden) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        frames=golden.frames,
+        **{f"outputs_{kernels}": values for kernels, values in golden.outputs.items()},
+    )
+    return buffer.getvalue()
+
+
+def _unpack_golden(data: bytes) -> Golden:
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        frames = arrays.pop("frames")
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ModelFileError(f"{GOLDEN_MEMBER} is damaged: {error}") from error
+    outputs = {name.removeprefix("outputs_"): values for name, values in arrays.items()}
+    if frames.dtype != np.uint8 or any(len(v) != len(frames) for v in outputs.values()):
+        raise ModelFileError(f"{GOLDEN_MEMBER}: frames and outputs do not belong together")
+    return Golden(frames, outputs)
+
+
+def _decode(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelFileError(f"{name} is not UTF-8: {error}") from error
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,94 @@
+"""The ``edgecap`` command. Each verb is a thin module, imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+
+import click
+
+from edgecap import __version__
+
+# verb → (module, one line of help). The help stands here so that `edgecap --help` imports nothing.
+_VERBS = {
+    "demo": ("edgecap.cli.demo", "Watch the packaged model recognise a synthetic scene."),
+    "run": ("edgecap.cli.run", "Stream a camera, video, folder or scene through a model."),
+    "info": ("edgecap.cli.info", "Show what is inside a model file."),
+    "verify": ("edgecap.cli.verify", "Check that a file is intact and computes the same here."),
+    "train": ("edgecap.cli.train", "Train a model on clips or synthetic scenes."),
+    "convert": ("edgecap.cli.convert", "Quantise a trained run into one int8 model file."),
+    "evaluate": ("edgecap.cli.evaluate", "Measure a model or a run on labelled recordings."),
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports a verb's module when the verb is called, and not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        command = importlib.import_module(_VERBS[cmd_name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, text) for verb, (_, text) in _VERBS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgecap")
+@click.option("--debug", is_flag=True, help="Show tracebacks and the log.")
+def cli(debug: bool) -> None:
+    """Recognise what happens in front of a camera, frame by frame, on small computers.
+
+    \b
+    Examples:
+      edgecap demo
+      edgecap train synthetic: --out runs/scenes
+      edgecap convert runs/scenes --out scenes.tflite
+      edgecap run scenes.tflite --source synthetic: --jsonl -
+    """
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.WARNING, format="edgecap: %(message)s"
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command; errors are one line on stderr.
+
+    Exit status: 0 done; 1 the job failed; 2 wrong use; 130 interrupted.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    try:
+        code = cli.main(arguments, prog_name="edgecap", standalone_mode=False)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "edgecap"
+        _fail(f"{error.format_message()} (see '{path} --help')", 2)
+    except click.ClickException as error:
+        _fail(error.format_message(), 1)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted", 130)
+    except BrokenPipeError:
+        # The reader of our output has gone (`edgecap run … | head`): that is not a failure.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        from edgecap.errors import EdgecapError
+
+        if debug or not isinstance(error, EdgecapError):
+            raise
+        _fail(str(error), 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    line = " ".join(message.split())
+    print(f"edgecap: {line}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,84 @@
+"""``edgecap info``: what is inside a model file."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import click
+
+from edgecap.cli.common import json_option, print_json, table
+
+
+@click.command("info", short_help="Show what is inside a model file.")
+@click.argument("model")
+@json_option
+def command(model: str, as_json: bool) -> None:
+    """Show what is inside MODEL, without running it.
+
+    \b
+    Examples:
+      edgecap info gestures.tflite
+      edgecap info demo --json
+    """
+    from edgecap.assets import resolve_model
+    from edgecap.bundle import read_bundle
+    from edgecap.contract import bind
+
+    path = resolve_model(model)
+    bundle = read_bundle(path)
+    bind(bundle.graph, bundle.spec)
+    operators = _operators(bundle.graph)
+    if as_json:
+        spec = json.loads(bundle.spec.to_json())
+        print_json(
+            {
+                "file": str(path),
+                "bytes": path.stat().st_size,
+                "graph_bytes": len(bundle.model),
+                "operators": operators,
+                "golden_frames": len(bundle.golden.frames),
+                "spec": spec,
+            }
+        )
+        return
+    spec = bundle.spec
+    click.echo(f"{spec.name}: {spec.task}, {spec.recipe}, {path.stat().st_size / 1000:.0f} kB")
+    click.echo(f"labels     {', '.join(spec.labels)}")
+    click.echo(
+        f"input      {spec.input.width}×{spec.input.height} {spec.input.color}, {spec.rate_hz:g} "
+        f"frames/s, resize {spec.input.resize}, fit {spec.input.fit}"
+    )
+    decision = spec.decision
+    click.echo(
+        f"decisions  smoothing {decision.smoothing_s} s, enter {decision.enter}, leave "
+        f"{decision.leave}, background {decision.background or 'none'}"
+    )
+    click.echo(f"golden     {len(bundle.golden.frames)} frames, tolerance {spec.golden.tolerance}")
+    for key, value in spec.provenance.items():
+        click.echo(f"{key:<10} {value if isinstance(value, str) else json.dumps(value)}")
+    tensors = [spec.input.tensor, *spec.states, spec.output.tensor]
+    roles = ["input", *("state" for _ in spec.states), "output"]
+    rows = [["tensor", "role", "dtype", "shape", "scale", "zero-point"]]
+    for role, tensor in zip(roles, tensors, strict=True):
+        scale = f"{tensor.scale:.6g}" if tensor.scale else "–"
+        shape = "×".join(map(str, tensor.shape))
+        rows.append([tensor.name, role, tensor.dtype, shape, scale, str(tensor.zero_point)])
+    click.echo()
+    click.echo(table(rows))
+    click.echo()
+    rows = [["operator", "dtype", "count"]]
+    rows += [[entry["name"], entry["dtype"], str(entry["count"])] for entry in operators]
+    click.echo(table(rows))
+
+
+def _operators(graph: Any) -> list[dict[str, Any]]:
+    """Operators by name and by the dtype that they give."""
+    counts = Counter(
+        (operator.name, graph.tensors[operator.outputs[0]].dtype) for operator in graph.operators
+    )
+    return [
+        {"name": name, "dtype": dtype, "count": count}
+        for (name, dtype), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]

@@ -1,0 +1,48 @@
+"""``edgecap verify``: is the file intact, and does it compute the same here."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Any
+
+import click
+
+from edgecap.cli.common import json_option, print_json, runtime_options
+
+
+@click.command("verify", short_help="Check that a file is intact and computes the same here.")
+@click.argument("model")
+@json_option
+@runtime_options
+def command(model: str, as_json: bool, **runtime: Any) -> None:
+    """Check MODEL: digests, spec against graph, and the recorded outputs on this machine.
+
+    Exit status 1 if the outputs differ by more than the model's own tolerance.
+
+    \b
+    Examples:
+      edgecap verify gestures.tflite
+      edgecap verify gestures.tflite --kernels reference
+    """
+    import edgecap
+    from edgecap.assets import resolve_model
+    from edgecap.golden import check_golden
+
+    loaded = edgecap.load(resolve_model(model), **runtime)
+    check = check_golden(loaded)
+    if as_json:
+        print_json(
+            dataclasses.asdict(check)
+            | {"passed": check.passed, "backend": dataclasses.asdict(loaded.backend)}
+        )
+    else:
+        click.echo(f"intact: digests, spec and graph agree ({loaded.spec.name})")
+        click.echo(f"runtime: {loaded.backend}")
+        verdict = "same" if check.passed else "DIFFERENT"
+        click.echo(
+            f"outputs: {verdict}; largest difference {check.largest:g} steps of "
+            f"{check.tolerance} allowed, {check.same_answers} of {check.frames} answers equal"
+        )
+    if not check.passed:
+        sys.exit(1)

@@ -1,0 +1,47 @@
+"""One class per cause. Each message says what was expected, what came, and what to do."""
+
+from __future__ import annotations
+
+
+class EdgecapError(Exception):
+    """The base of every error that edgecap raises on purpose."""
+
+
+class ModelFileError(EdgecapError):
+    """The file is missing, unreadable, damaged, or no edgecap model."""
+
+
+class SpecError(EdgecapError):
+    """The model's spec is malformed, or does not fit the graph it describes."""
+
+
+class FrameError(EdgecapError):
+    """A frame has the wrong shape or dtype."""
+
+
+class StateError(EdgecapError):
+    """A snapshot does not belong to this model."""
+
+
+class SourceError(EdgecapError):
+    """A source of frames cannot be opened or read."""
+
+
+class BackendError(EdgecapError):
+    """No TFLite runtime, or the runtime refused the model."""
+
+
+class MissingDependencyError(EdgecapError):
+    """An optional package is needed for this and is not installed."""
+
+
+class ConfigError(EdgecapError):
+    """A setting of training, conversion or decisions is unknown or out of range."""
+
+
+class DataError(EdgecapError):
+    """Training or evaluation data is missing, unreadable or unusable."""
+
+
+class SinkError(EdgecapError):
+    """Results cannot be written where they were asked for."""

@@ -1,0 +1,127 @@
+"""Scores → events: smoothing, two thresholds, a minimum duration and a refractory period."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecap.spec import DecisionSpec
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something began or ended.
+
+    Attributes:
+      label: what.
+      kind: ``start`` or ``end``.
+      timestamp_s: the frame at which it was decided.
+      score: smoothed probability of the label at that frame.
+    """
+
+    label: str
+    kind: str
+    timestamp_s: float
+    score: float
+
+
+class EventDetector:
+    """Turns the probabilities of successive frames into events; one detector per stream.
+
+    A label other than the background starts when its smoothed probability has been at ``enter``
+    or above for ``min_duration_s``, and ends when it falls below ``leave``. Smoothing is an
+    exponential average whose weight follows the time between frames, so it means the same at any
+    frame rate: weight = 1 − exp(−Δt / smoothing_s).
+    """
+
+    def __init__(self, labels: Sequence[str], decision: DecisionSpec) -> None:
+        self._labels = tuple(labels)
+        self._decision = decision
+        background = decision.background
+        self._background = self._labels.index(background) if background is not None else -1
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets everything; nothing is reported until ``settle_s`` after the next frame."""
+        self._smoothed: npt.NDArray[np.float32] | None = None
+        self._started_s = -math.inf
+        self._last_s = -math.inf
+        self._active = -1
+        self._candidate = -1
+        self._candidate_since_s = 0.0
+        self._silent_until_s: dict[int, float] = {}
+
+    def copy(self) -> EventDetector:
+        """An independent detector in the same state."""
+        other = copy.copy(self)
+        other._silent_until_s = dict(self._silent_until_s)
+        return other
+
+    @property
+    def active(self) -> str | None:
+        """The label of the event under way, if any."""
+        return self._labels[self._active] if self._active >= 0 else None
+
+    @property
+    def smoothed(self) -> npt.NDArray[np.float32] | None:
+        """The smoothed probabilities ``(labels,)``, or ``None`` before the first frame."""
+        return self._smoothed
+
+    def update(self, probabilities: npt.NDArray[np.float32], timestamp_s: float) -> Event | None:
+        """Takes in one frame.
+
+        Args:
+          probabilities: ``(labels,)`` float32.
+          timestamp_s: not before the previous frame's; an earlier one counts as no time passed.
+
+        Returns:
+          The event that this frame starts or ends, if any.
+        """
+        smoothed = self._smooth(probabilities, timestamp_s)
+        best = int(smoothed.argmax())
+        if timestamp_s - self._started_s < self._decision.settle_s:
+            return None
+        if self._active >= 0:
+            score = float(smoothed[self._active])
+            if score >= self._decision.leave:
+                return None
+            return self._end(score, timestamp_s)
+        score = float(smoothed[best])
+        if best == self._background or score < self._decision.enter:
+            self._candidate = -1
+            return None
+        return self._consider(best, score, timestamp_s)
+
+    def _smooth(
+        self, probabilities: npt.NDArray[np.float32], timestamp_s: float
+    ) -> npt.NDArray[np.float32]:
+        if self._smoothed is None:
+            self._started_s = timestamp_s
+            self._smoothed = probabilities
+        else:
+            passed_s = max(0.0, timestamp_s - self._last_s)
+            tau = self._decision.smoothing_s
+            weight = 1.0 - math.exp(-passed_s / tau) if tau > 0 else 1.0
+            self._smoothed = self._smoothed + np.float32(weight) * (probabilities - self._smoothed)
+        self._last_s = max(self._last_s, timestamp_s)
+        return self._smoothed
+
+    def _end(self, score: float, timestamp_s: float) -> Event:
+        label, self._active = self._active, -1
+        self._silent_until_s[label] = timestamp_s + self._decision.refractory_s
+        return Event(self._labels[label], "end", timestamp_s, score)
+
+    def _consider(self, best: int, score: float, timestamp_s: float) -> Event | None:
+        if best != self._candidate:
+            self._candidate, self._candidate_since_s = best, timestamp_s
+        if timestamp_s - self._candidate_since_s < self._decision.min_duration_s:
+            return None
+        if timestamp_s < self._silent_until_s.get(best, -math.inf):
+            return None
+        self._active, self._candidate = best, -1
+        return Event(self._labels[best], "start", timestamp_s, score)

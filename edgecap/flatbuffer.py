@@ -1,0 +1,237 @@
+"""Reads the tensor table of a .tflite file in Python, every offset checked before it is followed.
+
+Only what the contract needs: tensors, operators and signatures of the TFLite schema, version 3
+(``tensorflow/compiler/mlir/lite/schema/schema.fbs``). No byte reaches native code before this has
+read the file and found it consistent with the spec.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from edgecap.errors import ModelFileError
+
+IDENTIFIER = b"TFL3"
+
+_DTYPES = {
+    0: "float32",
+    1: "float16",
+    2: "int32",
+    3: "uint8",
+    4: "int64",
+    5: "string",
+    6: "bool",
+    7: "int16",
+    9: "int8",
+    10: "float64",
+    13: "resource",
+    17: "int4",
+}
+
+# The operators that edgecap's converter emits, and those that must never appear (by name, for
+# reports and tests); others are shown by number.
+_OPERATORS = {
+    0: "ADD",
+    1: "AVERAGE_POOL_2D",
+    2: "CONCATENATION",
+    3: "CONV_2D",
+    4: "DEPTHWISE_CONV_2D",
+    6: "DEQUANTIZE",
+    9: "FULLY_CONNECTED",
+    14: "LOGISTIC",
+    18: "MUL",
+    19: "RELU",
+    21: "RELU6",
+    22: "RESHAPE",
+    25: "SOFTMAX",
+    28: "TANH",
+    32: "CUSTOM",
+    34: "PAD",
+    40: "MEAN",
+    41: "SUB",
+    44: "UNIDIRECTIONAL_SEQUENCE_LSTM",
+    45: "STRIDED_SLICE",
+    49: "SPLIT",
+    114: "QUANTIZE",
+    118: "IF",
+    119: "WHILE",
+    129: "CALL_ONCE",
+    142: "VAR_HANDLE",
+    143: "READ_VARIABLE",
+    144: "ASSIGN_VARIABLE",
+}
+
+_MAX_ENTRIES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One row of the tensor table.
+
+    Attributes:
+      index: the number by which the interpreter knows the tensor.
+      scales, zero_points: one each, or one per channel; empty if not quantised.
+      is_variable: the interpreter keeps it between invocations.
+    """
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scales: tuple[float, ...]
+    zero_points: tuple[int, ...]
+    is_variable: bool
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One row of the operator table; −1 in ``inputs`` is an input left out."""
+
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What a .tflite file holds, as far as the contract goes."""
+
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    #: signature → ({input name: tensor index}, {output name: tensor index})
+    signatures: dict[str, tuple[dict[str, int], dict[str, int]]]
+    subgraphs: int
+
+
+def read_graph(data: bytes) -> Graph:
+    """Reads the first subgraph of a TFLite flatbuffer.
+
+    Args:
+      data: the flatbuffer, without anything appended.
+
+    Raises:
+      ModelFileError: not a TFLite flatbuffer, or damaged.
+    """
+    if len(data) < 8 or data[4:8] != IDENTIFIER:
+        raise ModelFileError(
+            "expected a TFLite flatbuffer (bytes 4 to 7 read TFL3); this file is something else"
+        )
+    try:
+        return _read_model(_Table(data, _u32(data, 0)))
+    except (struct.error, IndexError, UnicodeDecodeError, RecursionError) as error:
+        raise ModelFileError(f"the TFLite flatbuffer is damaged: {error}") from error
+
+
+def _read_model(model: _Table) -> Graph:
+    subgraphs = list(model.tables(2))
+    if not subgraphs:
+        raise ModelFileError("the TFLite flatbuffer is damaged: it has no subgraph")
+    codes = [_operator_name(code) for code in model.tables(1)]
+    main = subgraphs[0]
+    tensors = tuple(_read_tensor(i, t) for i, t in enumerate(main.tables(0)))
+    operators = tuple(
+        Operator(codes[op.number(0, "<I")], op.numbers(1, "<i"), op.numbers(2, "<i"))
+        for op in main.tables(3)
+    )
+    for operator in operators:
+        for index in (*operator.inputs, *operator.outputs):
+            if not -1 <= index < len(tensors):
+                raise IndexError(f"operator {operator.name} names tensor {index}")
+    signatures = {
+        s.text(2): (_read_map(s, 0, len(tensors)), _read_map(s, 1, len(tensors)))
+        for s in model.tables(7)
+        if s.number(4, "<I") == 0
+    }
+    return Graph(tensors, operators, signatures, len(subgraphs))
+
+
+def _read_tensor(index: int, table: _Table) -> Tensor:
+    quantization = table.table(4)
+    return Tensor(
+        index=index,
+        name=table.text(3),
+        shape=table.numbers(0, "<i"),
+        dtype=_DTYPES.get(table.number(1, "<b"), "other"),
+        scales=quantization.numbers(2, "<f") if quantization else (),
+        zero_points=quantization.numbers(3, "<q") if quantization else (),
+        is_variable=bool(table.number(5, "<b")),
+    )
+
+
+def _read_map(signature: _Table, field: int, tensors: int) -> dict[str, int]:
+    found = {entry.text(0): entry.number(1, "<I") for entry in signature.tables(field)}
+    for name, index in found.items():
+        if index >= tensors:
+            raise IndexError(f"signature entry {name!r} names tensor {index}")
+    return found
+
+
+def _operator_name(code: _Table) -> str:
+    # Codes up to 126 stand in the old byte field, larger ones in the new field.
+    number = max(code.number(0, "<b"), code.number(3, "<i"))
+    return _OPERATORS.get(number, f"OP_{number}")
+
+
+def _u32(data: bytes, position: int) -> int:
+    (value,) = struct.unpack_from("<I", data, position)
+    return int(value)
+
+
+class _Table:
+    """A flatbuffer table: a position, and a vtable that says where its fields are."""
+
+    def __init__(self, data: bytes, position: int) -> None:
+        self._data, self._position = data, position
+        (distance,) = struct.unpack_from("<i", data, position)
+        self._vtable = position - distance
+        if self._vtable < 0:
+            raise IndexError(f"a table at {position} points before the file")
+        (self._vtable_size,) = struct.unpack_from("<H", data, self._vtable)
+
+    def _field(self, number: int) -> int | None:
+        """The position of a field, or ``None`` where it is left at its default."""
+        slot = 4 + 2 * number
+        if slot + 2 > self._vtable_size:
+            return None
+        (offset,) = struct.unpack_from("<H", self._data, self._vtable + slot)
+        return self._position + offset if offset else None
+
+    def number(self, field: int, layout: str) -> int:
+        position = self._field(field)
+        if position is None:
+            return 0
+        (value,) = struct.unpack_from(layout, self._data, position)
+        return int(value)
+
+    def _vector(self, field: int, item_size: int) -> tuple[int, int]:
+        """Start and length of a vector, checked to lie inside the file."""
+        position = self._field(field)
+        if position is None:
+            return 0, 0
+        start = position + _u32(self._data, position)
+        length = _u32(self._data, start)
+        if length > _MAX_ENTRIES or start + 4 + length * item_size > len(self._data):
+            raise IndexError(f"a vector of {length} entries at {start} leaves the file")
+        return start + 4, length
+
+    def numbers(self, field: int, layout: str) -> tuple[Any, ...]:
+        start, length = self._vector(field, struct.calcsize(layout))
+        return struct.unpack_from(f"<{length}{layout[1]}", self._data, start)
+
+    def text(self, field: int) -> str:
+        start, length = self._vector(field, 1)
+        return self._data[start : start + length].decode("utf-8")
+
+    def table(self, field: int) -> _Table | None:
+        position = self._field(field)
+        if position is None:
+            return None
+        return _Table(self._data, position + _u32(self._data, position))
+
+    def tables(self, field: int) -> Iterator[_Table]:
+        start, length = self._vector(field, 4)
+        for entry in range(start, start + 4 * length, 4):
+            yield _Table(self._data, entry + _u32(self._data, entry))

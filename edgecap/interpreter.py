@@ -1,0 +1,159 @@
+"""LiteRT, tflite-runtime or TensorFlow behind one small face."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from edgecap.errors import BackendError
+
+_log = logging.getLogger(__name__)
+
+#: Backend → (module with ``Interpreter``, distribution). The first that imports is taken.
+_BACKENDS = {
+    "litert": ("ai_edge_litert.interpreter", "ai-edge-litert"),
+    "tflite-runtime": ("tflite_runtime.interpreter", "tflite-runtime"),
+    "tensorflow": ("tensorflow.lite.python.interpreter", "tensorflow"),
+}
+BACKENDS = tuple(_BACKENDS)
+
+#: Kernels → name in ``OpResolverType``: XNNPACK where it can, the plain optimised ones, or the
+#: slow reference ones.
+_KERNELS = {
+    "xnnpack": "AUTO",
+    "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
+    "reference": "BUILTIN_REF",
+}
+KERNELS = tuple(_KERNELS)
+DEFAULT_KERNELS = "xnnpack"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Which runtime computes, and how."""
+
+    name: str
+    version: str
+    kernels: str
+    threads: int
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}, {self.kernels} kernels, {self.threads} thread(s)"
+
+
+class Interpreter(Protocol):
+    """What edgecap uses of a TFLite interpreter; tensors by index."""
+
+    def allocate_tensors(self) -> None: ...
+    def set_tensor(self, index: int, value: npt.NDArray[Any]) -> None: ...
+    def invoke(self) -> None: ...
+    def get_tensor(self, index: int) -> npt.NDArray[Any]: ...
+    def get_tensor_details(self) -> list[dict[str, Any]]: ...
+
+
+def open_interpreter(
+    model: bytes,
+    *,
+    threads: int = 1,
+    kernels: str = DEFAULT_KERNELS,
+    backend: str | None = None,
+) -> tuple[Interpreter, Backend]:
+    """Opens a verified model.
+
+    Args:
+      model: the bytes of the flatbuffer, already checked.
+      threads: for kernels that can use more than one.
+      kernels: one of ``KERNELS``.
+      backend: one of ``BACKENDS``; by default the first that is installed.
+
+    Raises:
+      BackendError: no runtime is installed, the arguments are wrong, or the runtime refuses.
+    """
+    if kernels not in _KERNELS:
+        raise BackendError(f"kernels: expected one of {', '.join(KERNELS)}; got {kernels!r}")
+    if threads < 1:
+        raise BackendError(f"threads: expected 1 or more; got {threads}")
+    module, name = _import_backend(backend)
+    # tflite-runtime keeps the enumeration beside the interpreter, TensorFlow in the same module.
+    resolver = getattr(module.OpResolverType, _KERNELS[kernels])
+    with _native_log():
+        try:
+            interpreter = module.Interpreter(
+                model_content=model,
+                num_threads=threads,
+                experimental_op_resolver_type=resolver,
+            )
+            interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise BackendError(f"{name} cannot run this model: {error}") from error
+    version = importlib.metadata.version(_BACKENDS[name][1])
+    return interpreter, Backend(name, version, kernels, threads)
+
+
+def available_backends() -> list[str]:
+    """The backends that are installed, in order of preference."""
+    return [name for name in _BACKENDS if _find(name)]
+
+
+def _import_backend(name: str | None) -> tuple[Any, str]:
+    if name is not None and name not in _BACKENDS:
+        raise BackendError(f"backend: expected one of {', '.join(BACKENDS)}; got {name!r}")
+    candidates = [name] if name else available_backends()
+    if not candidates or not _find(candidates[0]):
+        wanted = name or "a TFLite runtime"
+        raise BackendError(
+            f"{wanted} is not installed. Install ai-edge-litert, or on 32-bit Arm (Python ≤ 3.11) "
+            "tflite-runtime"
+        )
+    try:
+        return importlib.import_module(_BACKENDS[candidates[0]][0]), candidates[0]
+    except (ImportError, AttributeError) as error:
+        # tflite-runtime fails to import under NumPy 2 with either.
+        raise BackendError(
+            f"{candidates[0]} is installed but does not import: {error}"
+            + (" (it needs numpy<2)" if candidates[0] == "tflite-runtime" else "")
+        ) from error
+
+
+def _find(name: str) -> bool:
+    try:
+        importlib.metadata.version(_BACKENDS[name][1])
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _native_log() -> Iterator[None]:
+    """Sends what native code writes to stderr to the log, so that it cannot break a live view.
+
+    The runtimes announce their delegates on file descriptor 2 at every start, with no switch to
+    turn it off.
+    """
+    try:
+        stderr = sys.stderr.fileno() if sys.stderr else 2
+        saved = os.dup(stderr)
+    except (OSError, ValueError, AttributeError):
+        yield
+        return
+    with tempfile.TemporaryFile() as captured:
+        sys.stderr.flush()
+        os.dup2(captured.fileno(), stderr)
+        try:
+            yield
+        finally:
+            os.dup2(saved, stderr)
+            os.close(saved)
+            captured.seek(0)
+            for line in captured.read().decode("utf-8", "replace").splitlines():
+                _log.info("%s", line)

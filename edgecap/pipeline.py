@@ -1,0 +1,117 @@
+"""source → stream → sinks: the live loop."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from edgecap.sinks.base import Result, Sink
+from edgecap.sources.base import Frame, Source
+from edgecap.streaming import Stream
+
+_log = logging.getLogger(__name__)
+
+# A frame may come this share of a period before its tick and still count for it: cameras jitter.
+_EARLY = 0.25
+DEFAULT_MAX_GAP_S = 2.0
+
+
+class RateGate:
+    """Lets frames through at the model's rate and no faster, by their timestamps.
+
+    Frames that a slower source lacks are not invented. The same gate resamples recordings for
+    training and evaluation, so a model sees the rhythm on the device that it was trained on.
+    """
+
+    def __init__(self, rate_hz: float) -> None:
+        self._period_s = 1.0 / rate_hz
+        self._next_s: float | None = None
+
+    def accepts(self, timestamp_s: float) -> bool:
+        """Whether the frame with this timestamp is due."""
+        if self._next_s is None:
+            self._next_s = timestamp_s + self._period_s
+            return True
+        if timestamp_s < self._next_s - _EARLY * self._period_s:
+            return False
+        # Keep the beat, unless the source is so late that the beat is lost.
+        self._next_s = max(self._next_s, timestamp_s - self._period_s) + self._period_s
+        return True
+
+    def select(self, frames: Iterable[Frame]) -> Iterable[Frame]:
+        """The frames that are due."""
+        return (frame for frame in frames if self.accepts(frame.timestamp_s))
+
+
+@dataclass
+class Report:
+    """What a run did.
+
+    Attributes:
+      frames: read from the source. processed: of these, given to the model.
+      resets: times that the state was reset because of a gap.
+      events: starts reported.
+      seconds: wall-clock time.
+      step_ms: time of each step, preprocessing and decision included.
+    """
+
+    frames: int = 0
+    processed: int = 0
+    resets: int = 0
+    events: int = 0
+    seconds: float = 0.0
+    step_ms: list[float] = field(default_factory=list)
+
+
+def run(
+    source: Source,
+    stream: Stream,
+    sinks: Sequence[Sink] = (),
+    *,
+    max_frames: int | None = None,
+    max_gap_s: float = DEFAULT_MAX_GAP_S,
+) -> Report:
+    """Streams a source through a model until it ends.
+
+    Args:
+      source: opened; closed by the caller.
+      stream: carries the state.
+      sinks: told of every processed frame, in order.
+      max_frames: stop after this many processed frames.
+      max_gap_s: after a longer pause between frames the state is reset.
+
+    Returns:
+      What was done; also after ``KeyboardInterrupt``, which ends the run in good order.
+    """
+    report = Report()
+    gate = RateGate(stream.model.spec.rate_hz)
+    began = time.perf_counter()
+    last_s: float | None = None
+    try:
+        for frame in source:
+            report.frames += 1
+            if not gate.accepts(frame.timestamp_s):
+                continue
+            if last_s is not None and frame.timestamp_s - last_s > max_gap_s:
+                _log.warning("no frame for %.1f s: state reset", frame.timestamp_s - last_s)
+                stream.reset()
+                report.resets += 1
+            last_s = frame.timestamp_s
+            started = time.perf_counter()
+            prediction = stream.step(frame.image, frame.timestamp_s)
+            step_ms = (time.perf_counter() - started) * 1e3
+            report.processed += 1
+            report.step_ms.append(step_ms)
+            if prediction.event is not None and prediction.event.kind == "start":
+                report.events += 1
+            result = Result(frame, prediction, step_ms)
+            for sink in sinks:
+                sink.write(result)
+            if report.processed == max_frames:
+                break
+    except KeyboardInterrupt:
+        _log.info("stopped by the user")
+    report.seconds = time.perf_counter() - began
+    return report

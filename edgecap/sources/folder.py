@@ -1,0 +1,58 @@
+"""A folder of images, in the natural order of their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgecap.errors import SourceError
+from edgecap.extras import require_cv2
+from edgecap.sources.base import ClosingSource, Frame
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+
+
+class ImageFolder(ClosingSource):
+    """Images as the frames of a film: ``frame2.png`` comes before ``frame10.png``.
+
+    Args:
+      path: the folder; subfolders are not entered.
+      rate_hz: frames a second the images stand for.
+
+    Raises:
+      SourceError: no such folder, or no image in it.
+    """
+
+    live = False
+
+    def __init__(self, path: str | Path, *, rate_hz: float) -> None:
+        self.name = str(path)
+        self.rate_hz: float | None = rate_hz
+        folder = Path(path)
+        if not folder.is_dir():
+            raise SourceError(f"{path}: no such folder")
+        self._files = list_images(folder)
+        if not self._files:
+            raise SourceError(f"{path}: no images in this folder; expected {', '.join(SUFFIXES)}")
+
+    def __iter__(self) -> Iterator[Frame]:
+        cv2 = require_cv2("to read images")
+        rate_hz = self.rate_hz or 1.0
+        for index, file in enumerate(self._files):
+            image = cv2.imread(str(file), cv2.IMREAD_COLOR)
+            if image is None:
+                raise SourceError(f"{file}: OpenCV cannot decode this image")
+            yield Frame(index, index / rate_hz, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The image files directly in a folder, in natural order."""
+    files = (f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and f.is_file())
+    return sorted(files, key=lambda f: natural_key(f.name))
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sorts digits by value: a2 before a10."""
+    parts = re.split(r"(\d+)", name.lower())
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]

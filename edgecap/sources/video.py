@@ -1,0 +1,111 @@
+"""Video files and cameras, through OpenCV."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgecap.errors import SourceError
+from edgecap.extras import require_cv2
+from edgecap.sources.base import ClosingSource, Frame
+
+# A decoder may fail on one corrupt frame with good ones behind it; after this many in a row the
+# rest is given up.
+_MAX_FAILURES = 8
+_CAMERA_RATES_HZ = (1.0, 1000.0)
+
+
+class VideoFile(ClosingSource):
+    """A file that OpenCV can decode, read without drops.
+
+    Timestamps are the container's presentation times; where a container has none, the frame
+    number over the rate.
+
+    Args:
+      path: the file.
+
+    Raises:
+      SourceError: no such file, or it cannot be decoded.
+    """
+
+    live = False
+
+    def __init__(self, path: str | Path) -> None:
+        cv2 = require_cv2("to read video files")
+        self.name = str(path)
+        if not Path(path).is_file():
+            raise SourceError(f"{path}: no such file")
+        self._capture = cv2.VideoCapture(str(path))
+        if not self._capture.isOpened():
+            raise SourceError(f"{path}: OpenCV cannot open it as a video")
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.rate_hz: float | None = float(rate) if 0 < rate < 1000 else None
+
+    def __iter__(self) -> Iterator[Frame]:
+        cv2 = require_cv2("to read video files")
+        period_s = 1.0 / self.rate_hz if self.rate_hz else 1.0 / 30.0
+        expected = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        index, failures, last_s = 0, 0, -1.0
+        while True:
+            good, image = self._capture.read()
+            if not good:
+                failures += 1
+                index += 1
+                if failures > _MAX_FAILURES or index >= expected:
+                    break
+                continue
+            failures = 0
+            timestamp_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
+            if timestamp_s <= last_s:
+                # Containers without times report 0 for ever.
+                timestamp_s = max(index * period_s, last_s + 1e-3)
+            last_s = timestamp_s
+            yield Frame(index, timestamp_s, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+            index += 1
+        if last_s < 0:
+            raise SourceError(f"{self.name}: not one frame could be decoded")
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+class Camera(ClosingSource):
+    """A camera by index, opened through OpenCV.
+
+    Args:
+      index: 0 for the first camera.
+
+    Raises:
+      SourceError: there is no such camera, or it gives no frames.
+    """
+
+    live = True
+
+    def __init__(self, index: int) -> None:
+        cv2 = require_cv2("to read cameras")
+        self.name = str(index)
+        self._cv2 = cv2
+        self._capture = cv2.VideoCapture(index)
+        if not self._capture.isOpened():
+            raise SourceError(
+                f"camera {index} does not open. Is it connected, and does no other program use it?"
+            )
+        # Old frames are worth nothing: let the driver keep one.
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        rate = float(self._capture.get(cv2.CAP_PROP_FPS))
+        low, high = _CAMERA_RATES_HZ
+        self.rate_hz: float | None = rate if low <= rate <= high else None
+
+    def __iter__(self) -> Iterator[Frame]:
+        index = 0
+        while True:
+            good, image = self._capture.read()
+            if not good:
+                raise SourceError(f"camera {self.name}: no frame after {index} frames; is it lost?")
+            now_s = time.monotonic()
+            yield Frame(index, now_s, self._cv2.cvtColor(image, self._cv2.COLOR_BGR2RGB))
+            index += 1
+
+    def close(self) -> None:
+        self._capture.release()

@@ -1,0 +1,312 @@
+"""The contract between conversion and device: what a model expects, gives and carries.
+
+The spec travels inside the model file as ``edgecap.json``. Everything a runtime must know stands
+here; nothing is read off the graph by position or by guess.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from edgecap.errors import SpecError
+
+SPEC_VERSION = 1
+
+TASKS = ("classification",)
+RESIZE_METHODS = ("linear", "area")
+FITS = ("stretch", "crop")
+COLORS = ("rgb",)
+DTYPES = ("int8", "uint8", "int16", "float32")
+ACTIVATIONS = ("softmax",)
+
+# Guards against absurd values in a hostile file; far above anything that runs on a small computer.
+_MAX_SIDE = 4096
+_MAX_STATE_VALUES = 1 << 22
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One tensor of the ``step`` signature.
+
+    Attributes:
+      name: the name in the signature.
+      shape: static shape, batch first.
+      dtype: one of ``int8``, ``uint8``, ``int16``, ``float32``.
+      scale, zero_point: real = scale · (q − zero_point); scale 0 for float tensors.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float = 0.0
+    zero_point: int = 0
+
+    def __post_init__(self) -> None:
+        where = f"tensor {self.name!r}"
+        _one_of(f"{where}: dtype", self.dtype, DTYPES)
+        if not self.shape or any(side < 1 for side in self.shape):
+            raise SpecError(f"{where}: expected a shape of positive sizes; got {self.shape}")
+        if math.prod(self.shape) > _MAX_STATE_VALUES * 16:
+            raise SpecError(f"{where}: the shape {self.shape} is too large to be meant")
+        quantized = self.dtype != "float32"
+        if quantized and not (math.isfinite(self.scale) and self.scale > 0):
+            raise SpecError(f"{where}: expected a positive scale for {self.dtype}; got {self.scale}")
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """How a camera frame becomes the graph's image.
+
+    Attributes:
+      tensor: ``(1, H, W, 3)``; int8 with scale 1/127.5 and zero-point 0 (int8 = u8 − 128).
+      color: order of the channels in the tensor.
+      resize: ``linear`` or ``area`` (OpenCV's INTER_LINEAR, INTER_AREA).
+      fit: ``stretch`` the whole frame, or ``crop`` its centre to the input's aspect first.
+    """
+
+    tensor: TensorSpec
+    color: str = "rgb"
+    resize: str = "linear"
+    fit: str = "stretch"
+
+    def __post_init__(self) -> None:
+        shape = self.tensor.shape
+        if len(shape) != 4 or shape[0] != 1 or shape[3] != 3 or max(shape[1:3]) > _MAX_SIDE:
+            raise SpecError(f"input: expected a shape of (1, H, W, 3); got {shape}")
+        if self.tensor.dtype not in ("int8", "float32"):
+            raise SpecError(f"input: expected dtype int8 or float32; got {self.tensor.dtype}")
+        _one_of("input.color", self.color, COLORS)
+        _one_of("input.resize", self.resize, RESIZE_METHODS)
+        _one_of("input.fit", self.fit, FITS)
+
+    @property
+    def height(self) -> int:
+        return self.tensor.shape[1]
+
+    @property
+    def width(self) -> int:
+        return self.tensor.shape[2]
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """The graph's answer.
+
+    Attributes:
+      tensor: ``(1, labels)`` logits.
+      activation: what the runtime applies to the real values.
+    """
+
+    tensor: TensorSpec
+    activation: str = "softmax"
+
+    def __post_init__(self) -> None:
+        _one_of("output.activation", self.activation, ACTIVATIONS)
+        if len(self.tensor.shape) != 2 or self.tensor.shape[0] != 1:
+            raise SpecError(f"output: expected a shape of (1, labels); got {self.tensor.shape}")
+
+
+@dataclass(frozen=True)
+class DecisionSpec:
+    """How scores become events. All times in seconds.
+
+    Attributes:
+      smoothing_s: time constant of the exponential average over probabilities; 0 for none.
+      enter: smoothed score at which an event may start.
+      leave: smoothed score below which it ends; at most ``enter``.
+      min_duration_s: how long the score must have stayed at ``enter`` or above.
+      refractory_s: how long after its end the same label stays silent.
+      settle_s: how long after a reset nothing is reported.
+      background: the label that is never an event, or ``None``.
+    """
+
+    smoothing_s: float = 0.15
+    enter: float = 0.6
+    leave: float = 0.4
+    min_duration_s: float = 0.0
+    refractory_s: float = 0.3
+    settle_s: float = 0.25
+    background: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("smoothing_s", "min_duration_s", "refractory_s", "settle_s"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise SpecError(f"decision.{name}: expected seconds, 0 or more; got {value}")
+        if not 0 < self.leave <= self.enter <= 1:
+            raise SpecError(
+                "decision: expected 0 < leave ≤ enter ≤ 1; "
+                f"got leave {self.leave}, enter {self.enter}"
+            )
+
+
+@dataclass(frozen=True)
+class GoldenSpec:
+    """How closely another machine must repeat the recorded outputs.
+
+    Attributes:
+      tolerance: largest difference allowed of a logit, in steps of its grid. Kernels differ in
+        how they round ties, and in the last bits of the float cell state.
+      reason: why it is this number.
+    """
+
+    tolerance: int
+    reason: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tolerance <= 255:
+            raise SpecError(f"golden.tolerance: expected 0 to 255 steps; got {self.tolerance}")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything a runtime must know of a model.
+
+    Attributes:
+      name: for people.
+      task: what the outputs mean.
+      rate_hz: frames a second that the model was trained at.
+      labels: one per logit, unique.
+      input, states, output: the ``step`` signature. Each state has this name on both sides.
+      decision: how scores become events.
+      golden: tolerance of the recorded outputs.
+      recipe: what is quantised how.
+      provenance: where the model comes from: data, command, seed, metrics, versions.
+      digests: SHA-256 of the flatbuffer (``model``) and of each member of the zip tail but the
+        spec itself; filled in when the file is written.
+    """
+
+    name: str
+    task: str
+    rate_hz: float
+    labels: tuple[str, ...]
+    input: InputSpec
+    states: tuple[TensorSpec, ...]
+    output: OutputSpec
+    decision: DecisionSpec
+    golden: GoldenSpec
+    recipe: str
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _one_of("task", self.task, TASKS)
+        if not (math.isfinite(self.rate_hz) and 0 < self.rate_hz <= 1000):
+            raise SpecError(f"rate_hz: expected above 0, at most 1000; got {self.rate_hz}")
+        if len(set(self.labels)) != len(self.labels):
+            raise SpecError(f"labels: expected unique labels; got {', '.join(self.labels)}")
+        if any(not label or "\n" in label for label in self.labels):
+            raise SpecError("labels: expected non-empty labels without line breaks")
+        logits = self.output.tensor.shape[1]
+        if len(self.labels) != logits:
+            raise SpecError(
+                f"labels: the model gives {logits} scores, but {len(self.labels)} labels are given"
+            )
+        background = self.decision.background
+        if background is not None and background not in self.labels:
+            raise SpecError(f"decision.background: {background!r} is not among the labels")
+        names = [state.name for state in self.states]
+        if len(set(names)) != len(names):
+            raise SpecError(f"states: expected unique names; got {', '.join(names)}")
+
+    def to_json(self) -> str:
+        """The spec as JSON text; :meth:`from_json` reads it back equal."""
+        document = {"edgecap": SPEC_VERSION} | dataclasses.asdict(self)
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelSpec:
+        """Reads and checks a spec.
+
+        Raises:
+          SpecError: no JSON object, another version, a field that is missing, unknown, of the
+            wrong type or out of range.
+        """
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise SpecError(f"the spec is not JSON: {error}") from error
+        if not isinstance(document, dict):
+            raise SpecError(f"the spec: expected a JSON object; got {type(document).__name__}")
+        version = document.pop("edgecap", None)
+        if version != SPEC_VERSION:
+            raise SpecError(
+                f"the spec has version {version!r}; this edgecap reads version {SPEC_VERSION}. "
+                "Convert the model again, or install the edgecap that made it"
+            )
+        return from_plain(cls, document, "spec")
+
+
+_T = TypeVar("_T")
+
+
+def from_plain(kind: type[_T], value: Any, where: str) -> _T:
+    """Builds a dataclass from parsed JSON or TOML, checking every field's name and type.
+
+    Args:
+      kind: a dataclass whose fields are numbers, strings, tuples, mappings, unions with ``None``
+        and other such dataclasses.
+      value: the parsed document.
+      where: what to call it in messages.
+
+    Raises:
+      SpecError: a field is missing, unknown or of the wrong type.
+    """
+    result: _T = _convert(kind, value, where)
+    return result
+
+
+def _convert(kind: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return _convert_fields(kind, value, where)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if type(None) in arguments:
+        if value is None:
+            return None
+        (inner,) = (argument for argument in arguments if argument is not type(None))
+        return _convert(inner, value, where)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise SpecError(f"{where}: expected a list; got {value!r}")
+        return tuple(_convert(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+    if origin is not None and issubclass(origin, Mapping):
+        if not isinstance(value, dict):
+            raise SpecError(f"{where}: expected an object; got {value!r}")
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise SpecError(f"{where}: expected {kind.__name__}; got {value!r}")
+    return value
+
+
+def _convert_fields(kind: type, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise SpecError(f"{where}: expected an object; got {value!r}")
+    types = typing.get_type_hints(kind)
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    unknown = sorted(set(value) - set(fields))
+    if unknown:
+        raise SpecError(
+            f"{where}: unknown {', '.join(unknown)}; expected one of {', '.join(fields)}"
+        )
+    converted = {}
+    for name, spec in fields.items():
+        if name in value:
+            converted[name] = _convert(types[name], value[name], f"{where}.{name}")
+        elif (
+            spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
+        ):
+            raise SpecError(f"{where}: {name} is missing")
+    return kind(**converted)
+
+
+def _one_of(where: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise SpecError(f"{where}: expected one of {', '.join(allowed)}; got {value!r}")

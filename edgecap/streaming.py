@@ -1,0 +1,273 @@
+"""A loaded model, and streams that carry its state from frame to frame."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecap.bundle import Bundle, read_bundle
+from edgecap.contract import bind
+from edgecap.errors import StateError
+from edgecap.events import Event, EventDetector
+from edgecap.interpreter import DEFAULT_KERNELS, Backend, open_interpreter
+from edgecap.preprocess import Image, Preprocessor
+from edgecap.quantization import dequantize, reset_value
+from edgecap.spec import DecisionSpec, ModelSpec, TensorSpec
+
+Arrays = tuple[npt.NDArray[Any], ...]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to one frame.
+
+    Attributes:
+      label, score: the most probable label of this frame and its probability.
+      probabilities: ``(labels,)`` float32, of this frame alone; sums to 1.
+      event: what began or ended with this frame, from the smoothed probabilities; else ``None``.
+      timestamp_s: the frame's.
+    """
+
+    label: str
+    score: float
+    probabilities: npt.NDArray[np.float32]
+    event: Event | None
+    timestamp_s: float
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A stream at one instant; independent of what the stream does afterwards.
+
+    Attributes:
+      states: one array per state of the spec, in its order.
+      frames: frames since the reset.
+    """
+
+    states: Arrays
+    frames: int
+    _detector: EventDetector
+
+
+class StreamingModel:
+    """A verified model with an interpreter; makes streams. Get one from :func:`load`.
+
+    One interpreter serves all streams, from any thread: a lock lets one step at a time through.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        threads: int = 1,
+        kernels: str = DEFAULT_KERNELS,
+        backend: str | None = None,
+    ) -> None:
+        self._bundle = bundle
+        self._tensors = bind(bundle.graph, bundle.spec)
+        self._interpreter, self._backend = open_interpreter(
+            bundle.model, threads=threads, kernels=kernels, backend=backend
+        )
+        self._lock = threading.Lock()
+        self._preprocess = Preprocessor(bundle.spec.input)
+        self._exponentials = _exponentials(bundle.spec.output.tensor)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The contract."""
+        return self._bundle.spec
+
+    @property
+    def bundle(self) -> Bundle:
+        """The file's parts."""
+        return self._bundle
+
+    @property
+    def backend(self) -> Backend:
+        """Which runtime computes, and how."""
+        return self._backend
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """One per score, in the order of ``Prediction.probabilities``."""
+        return self._bundle.spec.labels
+
+    def stream(self, decision: DecisionSpec | None = None) -> Stream:
+        """A new stream in the reset state.
+
+        Args:
+          decision: replaces the model's own thresholds.
+        """
+        return Stream(self, decision or self.spec.decision)
+
+    def initial_states(self) -> Arrays:
+        """The states after a reset: the value that means 0 on each state's grid."""
+        return tuple(
+            np.full(state.shape, reset_value(state), state.dtype) for state in self.spec.states
+        )
+
+    def infer(self, image: Image, states: Arrays) -> tuple[npt.NDArray[Any], Arrays]:
+        """One step of the graph, without decisions.
+
+        Args:
+          image: ``(h, w, 3)`` uint8 RGB of any size.
+          states: as :meth:`initial_states` or a previous call returned them; not changed.
+
+        Returns:
+          Logits ``(labels,)`` in the output's own dtype, and the next states, both fresh arrays.
+
+        Raises:
+          FrameError: the image has a wrong shape or dtype.
+        """
+        interpreter, tensors = self._interpreter, self._tensors
+        with self._lock:
+            interpreter.set_tensor(tensors.image, self._preprocess(image))
+            for index, state in zip(tensors.states_in, states, strict=True):
+                interpreter.set_tensor(index, state)
+            interpreter.invoke()
+            logits = interpreter.get_tensor(tensors.output)
+            following = tuple(interpreter.get_tensor(index) for index in tensors.states_out)
+        return logits[0], following
+
+    def probabilities(self, logits: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Softmax of logits ``(labels,)`` given in the output's own dtype: float32, sums to 1."""
+        if self._exponentials is None:
+            real = dequantize(logits, self.spec.output.tensor)
+            exponentials = np.exp(real - real.max())
+        else:
+            # int8 has 256 differences to the largest logit: a table is exact and faster.
+            below = int(logits.max()) - logits.astype(np.intp)
+            exponentials = self._exponentials[below]
+        result: npt.NDArray[np.float32] = exponentials / exponentials.sum()
+        return result
+
+
+class Stream:
+    """Frames in, answers out; the state is carried from each frame to the next.
+
+    Not safe for two threads at once; use one stream per camera.
+    """
+
+    def __init__(self, model: StreamingModel, decision: DecisionSpec) -> None:
+        self._model = model
+        self._detector = EventDetector(model.labels, decision)
+        self._states = model.initial_states()
+        self._frames = 0
+
+    @property
+    def model(self) -> StreamingModel:
+        return self._model
+
+    @property
+    def frames(self) -> int:
+        """Frames since the last reset."""
+        return self._frames
+
+    @property
+    def active(self) -> str | None:
+        """The label of the event under way, if any."""
+        return self._detector.active
+
+    def step(self, image: Image, timestamp_s: float | None = None) -> Prediction:
+        """Takes in one frame.
+
+        Args:
+          image: ``(h, w, 3)`` uint8 RGB of any size; resized by the spec's rule if need be.
+          timestamp_s: when it was taken, in seconds; by default one period of the model's frame
+            rate after the previous frame.
+
+        Raises:
+          FrameError: the image has a wrong shape or dtype; the stream is as before.
+          MissingDependencyError: the frame must be resized and OpenCV is not installed.
+        """
+        model = self._model
+        logits, self._states = model.infer(image, self._states)
+        if timestamp_s is None:
+            timestamp_s = self._frames / model.spec.rate_hz
+        self._frames += 1
+        probabilities = model.probabilities(logits)
+        best = int(probabilities.argmax())
+        return Prediction(
+            label=model.labels[best],
+            score=float(probabilities[best]),
+            probabilities=probabilities,
+            event=self._detector.update(probabilities, timestamp_s),
+            timestamp_s=timestamp_s,
+        )
+
+    def reset(self) -> None:
+        """Forgets everything that was seen."""
+        self._states = self._model.initial_states()
+        self._detector.reset()
+        self._frames = 0
+
+    def snapshot(self) -> Snapshot:
+        """The stream as it is now."""
+        # The arrays are never written to: each step makes new ones.
+        return Snapshot(
+            states=self._states,
+            frames=self._frames,
+            _detector=self._detector.copy(),
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Goes back to a snapshot of a stream of the same model.
+
+        Raises:
+          StateError: the snapshot's states do not fit this model; the stream is as before.
+        """
+        _check_states(snapshot.states, self._model.spec.states)
+        self._states = snapshot.states
+        self._frames = snapshot.frames
+        self._detector = snapshot._detector.copy()
+
+    def fork(self) -> Stream:
+        """An independent stream that goes on from here."""
+        other = Stream.__new__(Stream)
+        other._model = self._model
+        other.restore(self.snapshot())
+        return other
+
+
+def load(
+    path: str | Path,
+    *,
+    threads: int = 1,
+    kernels: str = DEFAULT_KERNELS,
+    backend: str | None = None,
+) -> StreamingModel:
+    """Loads and verifies a model file.
+
+    Args:
+      path: a ``.tflite`` made by ``edgecap convert``.
+      threads: for kernels that can use more than one; one is fastest for small networks.
+      kernels: ``xnnpack``, ``builtin`` or ``reference``.
+      backend: ``litert``, ``tflite-runtime`` or ``tensorflow``; by default the first installed.
+
+    Raises:
+      ModelFileError: missing, unreadable, damaged, or no edgecap model.
+      SpecError: the spec is malformed or does not fit the graph.
+      BackendError: no TFLite runtime is installed, or it refuses the model.
+    """
+    return StreamingModel(read_bundle(path), threads=threads, kernels=kernels, backend=backend)
+
+
+def _exponentials(output: TensorSpec) -> npt.NDArray[np.float32] | None:
+    if output.dtype not in ("int8", "uint8"):
+        return None
+    return np.exp(-np.arange(256) * output.scale).astype(np.float32)
+
+
+def _check_states(states: Sequence[npt.NDArray[Any]], specs: Sequence[TensorSpec]) -> None:
+    found = [(state.shape, str(state.dtype)) for state in states]
+    expected = [(spec.shape, spec.dtype) for spec in specs]
+    if found != expected:
+        raise StateError(
+            f"the snapshot is of another model: expected states {expected}; got {found}"
+        )
