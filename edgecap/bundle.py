@@ -73,7 +73,9 @@ class Bundle:
     card: str
 
 
-def write_bundle(path: str | Path, *, model: bytes, spec: ModelSpec, golden: Golden, card: str) -> None:
+def write_bundle(
+    path: str | Path, *, model: bytes, spec: ModelSpec, golden: Golden, card: str
+) -> None:
     """Writes a model file; on any failure the path is as it was.
 
     Args:
@@ -114,10 +116,10 @@ def write_atomically(path: Path, data: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             # mkstemp gives 0600; a model file is for everybody who may read the folder.
-            os.chmod(name, 0o644)
-            os.replace(name, path)
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
         except BaseException:
-            os.unlink(name)
+            Path(name).unlink()
             raise
     except OSError as error:
         raise ModelFileError(f"cannot write {path}: {error.strerror or error}") from error
@@ -208,11 +210,9 @@ def _explain_no_zip(data: bytes) -> str:
 
 def _pack_golden(golden: Golden) -> bytes:
     buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        frames=golden.frames,
-        **{f"outputs_{kernels}": values for kernels, values in golden.outputs.items()},
-    )
+    arrays: dict[str, Any] = {"frames": golden.frames}
+    arrays |= {f"outputs_{kernels}": values for kernels, values in golden.outputs.items()}
+    np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 

@@ -58,9 +58,7 @@ def find_clips(folder: str | Path) -> list[Clip]:
     """
     root = Path(folder)
     if not root.is_dir():
-        raise DataError(
-            f"{folder}: no such folder; expected a folder per class, or 'synthetic:'"
-        )
+        raise DataError(f"{folder}: no such folder; expected a folder per class, or 'synthetic:'")
     clips = []
     for directory in sorted(filter(Path.is_dir, root.iterdir()), key=lambda d: natural_key(d.name)):
         found = [entry for entry in directory.iterdir() if _is_clip(entry)]

@@ -12,7 +12,15 @@ from edgecap.spec import ModelSpec, TensorSpec
 SIGNATURE = "step"
 
 # Operators that would keep state inside the interpreter, or need more than a TFLite runtime.
-_FORBIDDEN = ("WHILE", "IF", "CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CUSTOM")
+_FORBIDDEN = (
+    "WHILE",
+    "IF",
+    "CALL_ONCE",
+    "VAR_HANDLE",
+    "READ_VARIABLE",
+    "ASSIGN_VARIABLE",
+    "CUSTOM",
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,9 @@ def bind(graph: Graph, spec: ModelSpec) -> StepTensors:
     hidden = sorted({o.name for o in graph.operators} & set(_FORBIDDEN))
     hidden += [f"variable {tensor.name}" for tensor in graph.tensors if tensor.is_variable]
     if hidden:
-        raise SpecError(f"the graph must be one step without hidden state; found {', '.join(hidden)}")
+        raise SpecError(
+            f"the graph must be one step without hidden state; found {', '.join(hidden)}"
+        )
     if SIGNATURE not in graph.signatures:
         found = ", ".join(graph.signatures) or "none"
         raise SpecError(f"expected a signature {SIGNATURE!r}; found {found}")
@@ -85,4 +95,6 @@ def _check(tensor: Tensor, expected: TensorSpec, role: str) -> None:
         and found.zero_point == expected.zero_point
     )
     if not same:
-        raise SpecError(f"{role} {expected.name!r}: the spec says {expected}; the graph has {found}")
+        raise SpecError(
+            f"{role} {expected.name!r}: the spec says {expected}; the graph has {found}"
+        )

@@ -22,7 +22,8 @@ def quantize(real: npt.ArrayLike, tensor: TensorSpec) -> npt.NDArray[Any]:
     limits = np.iinfo(tensor.dtype)
     scaled = values / np.float32(tensor.scale)
     rounded = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)) + tensor.zero_point
-    return np.clip(rounded, limits.min, limits.max).astype(tensor.dtype)
+    integers: npt.NDArray[Any] = np.clip(rounded, limits.min, limits.max).astype(tensor.dtype)
+    return integers
 
 
 def dequantize(values: npt.NDArray[Any], tensor: TensorSpec) -> npt.NDArray[np.float32]:

@@ -67,7 +67,9 @@ def _scenes(
         name.removeprefix(SYNTHETIC), height=spec.height, width=spec.width, rate_hz=rate_hz
     )
     if (first.height, first.width) != (spec.height, spec.width) or first.rate_hz != rate_hz:
-        raise DataError(f"{name}: scenes are drawn at the model's own size and rate; leave them out")
+        raise DataError(
+            f"{name}: scenes are drawn at the model's own size and rate; leave them out"
+        )
     left = options.get("gestures", _DEFAULT_GESTURES)
     number = 0
     while left > 0:

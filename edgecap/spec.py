@@ -56,7 +56,9 @@ class TensorSpec:
             raise SpecError(f"{where}: the shape {self.shape} is too large to be meant")
         quantized = self.dtype != "float32"
         if quantized and not (math.isfinite(self.scale) and self.scale > 0):
-            raise SpecError(f"{where}: expected a positive scale for {self.dtype}; got {self.scale}")
+            raise SpecError(
+                f"{where}: expected a positive scale for {self.dtype}; got {self.scale}"
+            )
 
 
 @dataclass(frozen=True)
@@ -126,10 +128,10 @@ class DecisionSpec:
       background: the label that is never an event, or ``None``.
     """
 
-    smoothing_s: float = 0.15
+    smoothing_s: float = 0.25
     enter: float = 0.6
-    leave: float = 0.4
-    min_duration_s: float = 0.0
+    leave: float = 0.35
+    min_duration_s: float = 0.1
     refractory_s: float = 0.3
     settle_s: float = 0.25
     background: str | None = None
@@ -267,22 +269,17 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return _convert_fields(kind, value, where)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if type(None) in arguments:
-        if value is None:
-            return None
         (inner,) = (argument for argument in arguments if argument is not type(None))
-        return _convert(inner, value, where)
+        return None if value is None else _convert(inner, value, where)
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
             raise SpecError(f"{where}: expected a list; got {value!r}")
         return tuple(_convert(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value))
-    if origin is not None and issubclass(origin, Mapping):
-        if not isinstance(value, dict):
-            raise SpecError(f"{where}: expected an object; got {value!r}")
-        return value
+    expected = dict if origin is not None and issubclass(origin, Mapping) else kind
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise SpecError(f"{where}: expected {kind.__name__}; got {value!r}")
+        value = float(value)
+    if not isinstance(value, expected) or (isinstance(value, bool) and kind is not bool):
+        raise SpecError(f"{where}: expected {expected.__name__}; got {value!r}")
     return value
 
 
@@ -300,9 +297,7 @@ def _convert_fields(kind: type, value: Any, where: str) -> Any:
     for name, spec in fields.items():
         if name in value:
             converted[name] = _convert(types[name], value[name], f"{where}.{name}")
-        elif (
-            spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
-        ):
+        elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
             raise SpecError(f"{where}: {name} is missing")
     return kind(**converted)
 

@@ -261,7 +261,8 @@ def load(
 def _exponentials(output: TensorSpec) -> npt.NDArray[np.float32] | None:
     if output.dtype not in ("int8", "uint8"):
         return None
-    return np.exp(-np.arange(256) * output.scale).astype(np.float32)
+    table: npt.NDArray[np.float32] = np.exp(-np.arange(256) * output.scale).astype(np.float32)
+    return table
 
 
 def _check_states(states: Sequence[npt.NDArray[Any]], specs: Sequence[TensorSpec]) -> None:

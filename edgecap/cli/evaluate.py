@@ -48,9 +48,7 @@ def command(model: str, data: str, as_json: bool, **runtime: Any) -> None:
     recordings = open_recordings(
         data, spec=spec_parts.input, rate_hz=spec_parts.rate_hz, labels=spec_parts.labels
     )
-    result = evaluate(
-        predict, recordings, labels=spec_parts.labels, decision=spec_parts.decision
-    )
+    result = evaluate(predict, recordings, labels=spec_parts.labels, decision=spec_parts.decision)
     if as_json:
         print_json({"model": what, "data": data} | result.to_dict())
         return

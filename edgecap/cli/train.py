@@ -31,7 +31,9 @@ def command(data: str, out: Path, config: Path | None, seed: int, as_json: bool)
     settings = require_convert("edgecap_convert.training.config", "to train")
     chosen = settings.load_config(config) if config is not None else settings.TrainConfig()
     training = require_convert("edgecap_convert.training.train", "to train")
-    metrics = training.train(data, out, chosen, seed=seed)
+    line = f"edgecap train {data} --out {out} --seed {seed}"
+    line += f" --config {config}" if config is not None else ""
+    metrics = training.train(data, out, chosen, seed=seed, command=line)
     if as_json:
         print_json(metrics)
         return

@@ -30,7 +30,12 @@ class JsonLines:
         self._labels = labels
         self._own = path != "-"
         try:
-            self._file = Path(path).open("w", encoding="utf-8") if self._own else sys.stdout
+            # Closed by close(): a sink outlives this call.
+            self._file = (
+                Path(path).open("w", encoding="utf-8")  # noqa: SIM115
+                if self._own
+                else sys.stdout
+            )
         except OSError as error:
             raise SinkError(f"cannot write {path}: {error.strerror}") from error
 

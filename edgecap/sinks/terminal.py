@@ -30,7 +30,8 @@ class LiveLine:
             self._erase()
             mark = "▶" if event.kind == "start" else "■"
             self._stream.write(
-                f"{event.timestamp_s:9.2f} s  {mark} {event.label} {event.kind} ({event.score:.2f})\n"
+                f"{event.timestamp_s:9.2f} s  {mark} {event.label} {event.kind} "
+                f"({event.score:.2f})\n"
             )
         if self._rich:
             bar = terminal.bar(prediction.score, columns=_BAR_COLUMNS)

@@ -118,9 +118,7 @@ class Scene:
                 yield GESTURES[number]
                 played += 1
 
-    def _act(
-        self, label: str, background: Background, rng: np.random.Generator
-    ) -> Iterator[_Shot]:
+    def _act(self, label: str, background: Background, rng: np.random.Generator) -> Iterator[_Shot]:
         """Enter, rest, perform, rest, leave. An idle act only hovers."""
         sprite = _pick_sprite(background, rng)
         aspect = self.width / min(self.height, self.width)
@@ -188,4 +186,4 @@ def _pick_sprite(background: Background, rng: np.random.Generator) -> Sprite:
             break
     else:
         color = np.where(background.mean_color > 127, 20, 235).astype(np.float32)
-    return draw_sprite(shape, color, rng)
+    return draw_sprite(shape, color.astype(np.float32), rng)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +70,7 @@ def draw_sprite(shape: str, color: FloatArray, rng: np.random.Generator) -> Spri
     """
     axis = np.linspace(-_REACH, _REACH, _SIDE, dtype=np.float32)
     x, y = np.meshgrid(axis, axis)
+    distance: npt.NDArray[Any]
     angle = rng.uniform(-0.5, 0.5) if shape == "hand" else rng.uniform(0, 2 * math.pi)
     cos, sin = math.cos(angle), math.sin(angle)
     x, y = cos * x - sin * y, sin * x + cos * y
@@ -98,24 +100,26 @@ def draw_sprite(shape: str, color: FloatArray, rng: np.random.Generator) -> Spri
     )
 
 
-def _hand(x: FloatArray, y: FloatArray, rng: np.random.Generator) -> FloatArray:
+def _hand(x: FloatArray, y: FloatArray, rng: np.random.Generator) -> npt.NDArray[Any]:
     """Signed distance of an open or half-closed hand: a palm, a thumb and up to four fingers."""
-    distance = np.hypot(x / 0.62, (y - 0.35) / 0.68) * 0.62 - 0.62
+    distance: npt.NDArray[Any] = np.hypot(x / 0.62, (y - 0.35) / 0.68) * 0.62 - 0.62
     fingers = int(rng.integers(1, 5))
     for number in range(fingers):
         spread = (number - (fingers - 1) / 2) * 0.30
         length = rng.uniform(0.85, 1.15)
         distance = np.minimum(
-            distance, _capsule(x, y, spread * 0.8, 0.1, spread * 1.3, -length) - 0.14
+            distance, _capsule(x, y, (spread * 0.8, 0.1), (spread * 1.3, -length)) - 0.14
         )
-    return np.minimum(distance, _capsule(x, y, -0.4, 0.5, -0.95, 0.0) - 0.15)
+    thumb = _capsule(x, y, (-0.4, 0.5), (-0.95, 0.0)) - 0.15
+    joined: npt.NDArray[Any] = np.minimum(distance, thumb)
+    return joined
 
 
 def _capsule(
-    x: FloatArray, y: FloatArray, ax: float, ay: float, bx: float, by: float
-) -> FloatArray:
-    """Distance to the segment from (ax, ay) to (bx, by)."""
-    dx, dy = bx - ax, by - ay
+    x: FloatArray, y: FloatArray, start: tuple[float, float], end: tuple[float, float]
+) -> npt.NDArray[Any]:
+    """Distance to the segment from ``start`` to ``end``."""
+    (ax, ay), dx, dy = start, end[0] - start[0], end[1] - start[1]
     along = np.clip(((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy), 0, 1)
-    result: FloatArray = np.hypot(x - ax - along * dx, y - ay - along * dy)
-    return result
+    distance: npt.NDArray[Any] = np.hypot(x - ax - along * dx, y - ay - along * dy)
+    return distance

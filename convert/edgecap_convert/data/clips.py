@@ -50,9 +50,7 @@ class ClipData:
             if clip not in held_out
         ]
         self.validation: tuple[Recording, ...] = tuple(
-            _recording(clip, images, frames.rate_hz)
-            for clip, images in decoded
-            if clip in held_out
+            _recording(clip, images, frames.rate_hz) for clip, images in decoded if clip in held_out
         )
 
     def stream(self, rng: np.random.Generator) -> Iterator[LabelledFrame]:

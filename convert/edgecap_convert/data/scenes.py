@@ -36,7 +36,7 @@ class SceneData:
     """
 
     labels = LABELS
-    background = BACKGROUND
+    background: str | None = BACKGROUND
 
     def __init__(self, name: str, frames: FrameFormat) -> None:
         self.name = name

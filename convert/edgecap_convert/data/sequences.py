@@ -110,7 +110,7 @@ def prefetch(items: Iterator[_T], ahead: int = 4) -> Iterator[_T]:
                         continue
                 if stop.is_set():
                     return
-        except BaseException as error:  # noqa: BLE001  # handed to the reader
+        except BaseException as error:  # handed to the reader
             full.put(error)
 
     def read() -> Iterator[_T]:

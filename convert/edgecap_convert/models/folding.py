@@ -67,7 +67,9 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     return keras.Model(inputs, tensors[id(model.output)], name=model.name)
 
 
-def _follower(layer: keras.layers.Layer, kind: type, members: set[int]) -> keras.layers.Layer | None:
+def _follower(
+    layer: keras.layers.Layer, kind: type, members: set[int]
+) -> keras.layers.Layer | None:
     """The one layer of the model that consumes ``layer``'s output, if it is of this kind."""
     nodes = [node for node in layer.outbound_nodes if id(node.layer) in members]
     if len(nodes) == 1 and isinstance(nodes[0].layer, kind):

@@ -9,7 +9,7 @@ from edgecap_convert.quantization.grids import fake_quant_weights
 from edgecap_convert.quantization.ranges import LearnedRange, RangeSchedule
 
 
-class ClassificationHead(keras.layers.Layer):  # type: ignore[misc]
+class ClassificationHead(keras.layers.Layer):
     """A dense layer to logits; softmax is left to the runtime, where it is float.
 
     Args:

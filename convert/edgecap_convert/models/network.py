@@ -15,7 +15,7 @@ from edgecap_convert.models.heads import ClassificationHead
 from edgecap_convert.models.necks import NeckConfig, build_frame_network
 from edgecap_convert.models.recurrent import LSTMStep
 from edgecap_convert.quantization import grids
-from edgecap_convert.quantization.encoder import quantize_frame_network
+from edgecap_convert.quantization.encoder import output_range, quantize_frame_network
 from edgecap_convert.quantization.ranges import RangeSchedule
 
 
@@ -100,12 +100,18 @@ class Network(tf.Module):
             images = grids.IMAGE.fake_quant(images)
         return self.frame_network(images, training=training)
 
-    def step(
-        self, images: tf.Tensor, state: State, *, training: bool = False
-    ) -> tuple[tf.Tensor, State]:
+    def requantize_features(self, features: tf.Tensor) -> tf.Tensor:
+        """Puts features, given as real values, on the grid of the neck's output."""
+        return output_range(self.frame_network.layers[-1]).fake_quant(features, training=False)
+
+    def step(self, images: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
         """One frame each of ``B`` streams: ``(B, H, W, 3)`` → logits ``(B, classes)``, state."""
-        h, c = self.lstm(self.features(images, training=training), *state)
-        return self.head(h, training=training), State(h, c)
+        return self.step_features(self.features(images), state)
+
+    def step_features(self, features: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
+        """Like :meth:`step`, from features ``(B, F)``."""
+        h, c = self.lstm(features, *state)
+        return self.head(h), State(h, c)
 
     def clip(
         self,

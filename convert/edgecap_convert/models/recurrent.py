@@ -20,7 +20,7 @@ import tf_keras as keras
 from edgecap_convert.quantization import grids
 
 
-class LSTMStep(keras.layers.Layer):  # type: ignore[misc]
+class LSTMStep(keras.layers.Layer):
     """``project`` once per feature vector, then ``advance`` once per frame.
 
     Args:
@@ -76,9 +76,7 @@ class LSTMStep(keras.layers.Layer):  # type: ignore[misc]
         squashed = self._on(grids.TANH, tf.tanh(c))
         return self._on(grids.TANH, o * squashed), c
 
-    def call(
-        self, features: tf.Tensor, h: tf.Tensor, c: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def call(self, features: tf.Tensor, h: tf.Tensor, c: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """One whole step: ``(B, F)``, ``(B, units)``, ``(B, units)`` → ``h'``, ``c'``."""
         return self.advance(self.project(features), h, c)
 

@@ -23,7 +23,8 @@ from edgecap_convert.quantization.grids import (
 )
 from edgecap_convert.quantization.ranges import LearnedRange, RangeSchedule
 
-_tfmot = tfmot.quantization.keras
+# Untyped: what comes from it is Any.
+_tfmot: Any = tfmot.quantization.keras
 
 # Layer → its kernel and how many of the kernel's last axes number the output channels
 # (0: one scale for the whole tensor, as TFLite before 2.16 wants it of dense layers).
@@ -69,7 +70,12 @@ def quantize_frame_network(model: keras.Model, schedule: RangeSchedule) -> keras
     return keras.models.clone_model(model, clone_function=wrap)
 
 
-class _PartConfig(_tfmot.QuantizeConfig):  # type: ignore[misc]
+def output_range(layer: keras.layers.Layer) -> LearnedRange:
+    """The learnt range of a wrapped layer's output."""
+    return layer._output_quantizer_vars["range"]
+
+
+class _PartConfig(_tfmot.QuantizeConfig):
     """Rounds the kernel, if there is one, and the output after its activation."""
 
     def __init__(self, kind: type, schedule: RangeSchedule) -> None:
@@ -99,7 +105,7 @@ class _PartConfig(_tfmot.QuantizeConfig):  # type: ignore[misc]
         raise ConfigError("a quantised network is rebuilt from its run, not from a Keras config")
 
 
-class _WeightQuantizer(_tfmot.quantizers.Quantizer):  # type: ignore[misc]
+class _WeightQuantizer(_tfmot.quantizers.Quantizer):
     """Rounds a kernel by its present values; keeps no state."""
 
     def __init__(self, channel_axes: int) -> None:
@@ -117,7 +123,7 @@ class _WeightQuantizer(_tfmot.quantizers.Quantizer):  # type: ignore[misc]
         return {"channel_axes": self._channel_axes}
 
 
-class _OutputQuantizer(_tfmot.quantizers.Quantizer):  # type: ignore[misc]
+class _OutputQuantizer(_tfmot.quantizers.Quantizer):
     """Rounds an output to its learnt range."""
 
     def __init__(self, schedule: RangeSchedule) -> None:

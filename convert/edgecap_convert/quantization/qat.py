@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import tensorflow as tf
 import tf_keras as keras
@@ -23,9 +24,22 @@ _CALIBRATION_BATCHES = 40
 _FREEZE_SHARE = 0.6
 
 
+@dataclass(frozen=True)
+class QuantizedTraining:
+    """A network before and after quantisation-aware training.
+
+    Attributes:
+      network: float. quantized: fake-quantised, ranges frozen. history: how the training went.
+    """
+
+    network: Network
+    quantized: Network
+    history: History
+
+
 def train_quantized(
     network: Network, config: TrainConfig, data: TrainingData, *, seed: int
-) -> tuple[Network, History]:
+) -> QuantizedTraining:
     """Fake-quantises a trained network, learns its ranges, and trains it on.
 
     Ranges are first learnt along ordered sequences with carried state and no weight updates;
@@ -35,25 +49,23 @@ def train_quantized(
       network: float, trained; not changed.
       config: ``config.qat`` with 0 steps leaves the ranges' calibration only.
       data: the training's material. seed: as for the training.
-
-    Returns:
-      The fake-quantised network, ranges frozen, and how it went.
     """
     keras.utils.set_random_seed(seed)
     quantized = network.quantized()
-    assert quantized.schedule is not None
+    schedule = quantized.schedule
+    assert schedule is not None
     stage = config.qat
     source = batches(data, batch=stage.batch, length=stage.length, seed=seed + _QAT)
     _calibrate(quantized, source, stage.batch)
-    quantized.schedule.follow()
+    schedule.follow()
     if not stage.steps:
-        quantized.schedule.freeze()
-        return quantized, History("qat")
+        schedule.freeze()
+        return QuantizedTraining(network, quantized, History("qat"))
     freeze_at = round(_FREEZE_SHARE * stage.steps)
 
     def freeze_ranges(step: int) -> None:
         if step == freeze_at:
-            quantized.schedule.freeze()
+            schedule.freeze()
 
     predict = NetworkPredictor(quantized)
     history = optimise(
@@ -67,8 +79,8 @@ def train_quantized(
         validate=lambda: validation_score(predict, data.validation, data.labels),
         on_step=freeze_ranges,
     )
-    quantized.schedule.freeze()
-    return quantized, history
+    schedule.freeze()
+    return QuantizedTraining(network, quantized, history)
 
 
 def _calibrate(network: Network, source: Iterator[SequenceBatch], batch: int) -> None:

@@ -124,6 +124,8 @@ def _merge(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     merged = dict(defaults)
     for name, value in given.items():
         inner = defaults.get(name)
-        both = isinstance(inner, dict) and isinstance(value, dict)
-        merged[name] = _merge(inner, value) if both else value
+        if isinstance(inner, dict) and isinstance(value, dict):
+            merged[name] = _merge(inner, value)
+        else:
+            merged[name] = value
     return merged

@@ -23,7 +23,7 @@ class History:
 
     Attributes:
       stage: its name. steps, loss: the loss of every step.
-      validated: (step, score) of each validation; higher is better.
+      validated: (step, score) of each validation, step 0 being the start; higher is better.
       best: the best score, if there was a validation.
     """
 
@@ -80,13 +80,14 @@ def optimise(
     kept: list[np.ndarray] | None = None
     misses = 0
     with tqdm(total=stage.steps, desc=f"{name:>9}", unit="step") as bar:
-        for step in range(1, stage.steps + 1):
-            if on_step is not None:
-                on_step(step)
-            history.loss.append(float(update(next(batches))))
-            bar.update()
-            if step % 10 == 0:
+        for step in range(stage.steps + 1):
+            if step:
+                if on_step is not None:
+                    on_step(step)
+                history.loss.append(float(update(next(batches))))
+                bar.update()
                 bar.set_postfix_str(_status(history), refresh=False)
+            # Step 0 counts: a stage must not leave a network worse than it found it.
             if validate is None or (step % stage.validate_every and step != stage.steps):
                 continue
             score = validate()
@@ -106,7 +107,9 @@ def optimise(
 
 
 def _status(history: History) -> str:
-    text = f"loss {np.mean(history.loss[-20:]):.3f}"
+    parts = []
+    if history.loss:
+        parts.append(f"loss {np.mean(history.loss[-20:]):.3f}")
     if history.validated:
-        text += f", validation {history.validated[-1][1] * 100:.1f} %"
-    return text
+        parts.append(f"validation {history.validated[-1][1] * 100:.1f} %")
+    return ", ".join(parts)

@@ -1,10 +1,10 @@
 """The run folder: everything that a training leaves behind, and reading it back.
 
-    config.json    settings, data, labels, seed, versions
-    weights.npz    the float network
-    metrics.json   validation figures and times; written last, so a run that has it is whole
-    history.json   losses and validations of every stage
-    curves.png     the same as a picture
+config.json    settings, data, labels, seed, versions
+weights.npz    the float network
+metrics.json   validation figures and times; written last, so a run that has it is whole
+history.json   losses and validations of every stage
+curves.png     the same as a picture
 """
 
 from __future__ import annotations
@@ -129,7 +129,8 @@ def save_results(
 ) -> None:
     """Writes weights, history, curves and, last, metrics."""
     buffer = io.BytesIO()
-    np.savez(buffer, **network.get_arrays())
+    arrays: dict[str, Any] = {**network.get_arrays()}
+    np.savez(buffer, **arrays)
     write_atomically(run.path / WEIGHTS_FILE, buffer.getvalue())
     _write_json(run.path / HISTORY_FILE, [history.to_dict() for history in histories])
     write_atomically(run.path / CURVES_FILE, _draw_curves(histories))

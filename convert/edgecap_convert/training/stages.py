@@ -102,9 +102,7 @@ def _pretrain(network: Network, config: TrainConfig, seed: int) -> History:
     )
 
 
-def _recurrent(
-    network: Network, config: TrainConfig, data: TrainingData, seed: int
-) -> History:
+def _recurrent(network: Network, config: TrainConfig, data: TrainingData, seed: int) -> History:
     """LSTM and head on features that are computed once."""
     predict = NetworkPredictor(network)
     stage = config.recurrent

@@ -14,7 +14,9 @@ from edgecap_convert.training.runs import Run, create_run, discard_run, save_res
 from edgecap_convert.training.stages import train_network
 
 
-def train(data: str, out: Path, config: TrainConfig, *, seed: int) -> dict[str, Any]:
+def train(
+    data: str, out: Path, config: TrainConfig, *, seed: int, command: str = ""
+) -> dict[str, Any]:
     """Trains and writes the run folder; nothing is written before the data has been read.
 
     Args:
@@ -22,6 +24,7 @@ def train(data: str, out: Path, config: TrainConfig, *, seed: int) -> dict[str, 
       out: the run folder; new or empty.
       config: the settings.
       seed: of split, weights and batches.
+      command: how this was called, for the record.
 
     Returns:
       What ``metrics.json`` holds.
@@ -47,6 +50,7 @@ def train(data: str, out: Path, config: TrainConfig, *, seed: int) -> dict[str, 
         decision=run.decision,
     )
     metrics = {
+        "command": command,
         "data": material.summary() | {"name": data},
         "seed": seed,
         "seconds": round(trained - began, 1),

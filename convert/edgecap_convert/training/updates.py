@@ -24,7 +24,7 @@ class FeatureBatch:
 
 
 class SequenceUpdate:
-    """Truncated backpropagation through time; the state crosses from batch to batch, gradients do not.
+    """Truncated backpropagation through time: the state crosses batches, gradients do not.
 
     Args:
       network: updated in place.
@@ -62,7 +62,12 @@ class SequenceUpdate:
         return loss
 
     def _update_on_images(
-        self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, resets: tf.Tensor, state: State
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        weights: tf.Tensor,
+        resets: tf.Tensor,
+        state: State,
     ) -> tuple[tf.Tensor, State]:
         with tf.GradientTape() as tape:
             # Batch statistics stay as they are: consecutive frames are no fair sample.

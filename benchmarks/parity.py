@@ -1,0 +1,88 @@
+"""int8 against the fake-quantised network, on a trained run: the recurrent step alone and the whole.
+
+    python benchmarks/parity.py RUN [--json FILE]
+
+RUN is a folder of ``edgecap train``; it is quantised and converted anew, as ``edgecap convert``
+does. Teacher-forced: every step starts from the fake-quantised network's state. Free-running: each
+side carries its own over 2,000 frames of a scene that no training has seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import environment
+import numpy as np
+
+import edgecap
+from edgecap.synthetic import Scene
+from edgecap_convert.data import open_training_data
+from edgecap_convert.export.convert import finish
+from edgecap_convert.parity.compare import free_running, teacher_forced
+from edgecap_convert.quantization.qat import train_quantized
+from edgecap_convert.training.predict import NetworkPredictor
+from edgecap_convert.training.runs import open_run
+
+_FRAMES = 2000
+_KERNELS = ("xnnpack", "builtin", "reference")
+
+
+def measure(run_path: Path, model_path: Path) -> dict[str, Any]:
+    """Converts and compares on every kind of kernels."""
+    run = open_run(run_path)
+    data = open_training_data(run.data, run.config.frames, seed=run.seed)
+    trained = train_quantized(run.network(), run.config, data, seed=run.seed)
+    parity = finish(run, trained, data, model_path, name=model_path.stem)
+    spec = run.input
+    scene = Scene(seed=1 << 52, height=spec.height, width=spec.width, rate_hz=run.rate_hz)
+    images = np.stack([frame.image for frame, _ in zip(scene, range(_FRAMES), strict=False)])
+    features = NetworkPredictor(trained.quantized).features(images)
+    result: dict[str, Any] = {
+        "accuracy": {mode: r["accuracy"] for mode, r in parity["accuracy"].items()}
+    }
+    for kernels in _KERNELS:
+        forced = teacher_forced(trained.quantized, features, kernels=kernels)
+        model = edgecap.load(model_path, kernels=kernels)
+        free, same = free_running(trained.quantized, model, images)
+        hidden = free.errors["h"].mean(axis=1)
+        quarters = [round(float(part.mean()), 4) for part in np.array_split(hidden, 4)]
+        result[kernels] = {
+            "teacher_forced": {
+                "frames": _FRAMES,
+                "equal": round(forced.equal, 6),
+                "within_1_step": round(forced.within_one, 6),
+                "largest_steps": round(forced.largest, 3),
+            },
+            "free_running": {
+                "frames": _FRAMES,
+                "same_answers": round(float(same.mean()), 5),
+                "mean_error_of_h_by_quarter_steps": quarters,
+                "largest_error_of_h_steps": float(free.errors["h"].max()),
+            },
+        }
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--json", type=Path, help="write the result here")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        result = {
+            "command": f"python benchmarks/parity.py {arguments.run}",
+            "result": measure(arguments.run, Path(folder) / "model.tflite"),
+            "environment": environment.describe(),
+        }
+    text = json.dumps(result, indent=2)
+    print(text)
+    if arguments.json:
+        arguments.json.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""One conversion from run folder to model file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import edgecap
+from edgecap.bundle import Bundle, Golden, write_atomically, write_bundle
+from edgecap.contract import SIGNATURE, tensor_spec
+from edgecap.errors import ModelFileError
+from edgecap.evaluation import Recording
+from edgecap.flatbuffer import read_graph
+from edgecap.golden import replay
+from edgecap.spec import GoldenSpec, ModelSpec, OutputSpec
+from edgecap.streaming import StreamingModel
+from edgecap_convert.data import TrainingData, open_training_data
+from edgecap_convert.export.card import model_card
+from edgecap_convert.export.graph import IMAGE, LOGITS, STATES, convert_step
+from edgecap_convert.parity.compare import accuracy_parity
+from edgecap_convert.quantization.qat import QuantizedTraining, train_quantized
+from edgecap_convert.training.runs import METRICS_FILE, Run, open_run, versions
+
+RECIPE = "int8"
+PARITY_FILE = "parity.json"
+_KERNELS = ("xnnpack", "builtin")
+_GOLDEN_FRAMES = 4
+# Room above what the two kinds of kernels differ by here, for kernels that were not tried.
+_TOLERANCE_FLOOR, _TOLERANCE_FACTOR = 4, 2
+
+
+def convert(
+    run_path: str | Path, out: Path, *, name: str | None = None, command: str = ""
+) -> dict[str, Any]:
+    """Quantises a run and writes the model file; nothing is written unless all of it succeeds.
+
+    Args:
+      run_path: a folder made by training.
+      out: the model file.
+      name: for people; by default the file's name.
+      command: how this was called, for the record.
+
+    Returns:
+      The parity record; also written to the run as ``parity.json``.
+
+    Raises:
+      DataError: no run, or its material is gone. ConfigError: the weights do not fit.
+      ModelFileError: the file cannot be written.
+    """
+    run = open_run(run_path)
+    if not out.parent.is_dir():
+        raise ModelFileError(f"{out.parent}: no such folder to write {out.name} to")
+    material = open_training_data(run.data, run.config.frames, seed=run.seed)
+    trained = train_quantized(run.network(), run.config, material, seed=run.seed)
+    return finish(run, trained, material, out, name=name or out.stem, command=command)
+
+
+def finish(
+    run: Run,
+    trained: QuantizedTraining,
+    material: TrainingData,
+    out: Path,
+    *,
+    name: str,
+    command: str = "",
+) -> dict[str, Any]:
+    """Turns a fake-quantised network into a model file; the second half of :func:`convert`.
+
+    Args:
+      run: the training. trained: what quantisation-aware training made of it.
+      material: the training's data.
+      out, name, command: see :func:`convert`.
+    """
+    model = convert_step(trained.quantized)
+    spec = _spec(run, model, name)
+    golden, tolerance = _record_golden(model, spec, _golden_frames(material.validation))
+    spec = dataclasses.replace(spec, golden=tolerance)
+    loaded = _open(model, spec)
+    parity = accuracy_parity(
+        trained.network,
+        trained.quantized,
+        loaded,
+        material.validation,
+        data=f"validation part of {run.data}",
+        decision=run.decision,
+    )
+    parity |= {
+        "bytes": len(model),
+        "runtime": str(loaded.backend),
+        "qat_steps": len(trained.history.loss),
+        "qat_validated": trained.history.validated,
+    }
+    spec = dataclasses.replace(spec, provenance=_provenance(run, parity, command))
+    write_bundle(out, model=model, spec=spec, golden=golden, card=model_card(spec, parity))
+    text = json.dumps(parity, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(run.path / PARITY_FILE, text.encode())
+    return parity
+
+
+def _spec(run: Run, model: bytes, name: str) -> ModelSpec:
+    """Describes the graph as it came out of the converter."""
+    graph = read_graph(model)
+    inputs, outputs = graph.signatures[SIGNATURE]
+    image = tensor_spec(IMAGE, graph.tensors[inputs[IMAGE]])
+    return ModelSpec(
+        name=name,
+        task="classification",
+        rate_hz=run.rate_hz,
+        labels=run.labels,
+        input=dataclasses.replace(run.input, tensor=image),
+        states=tuple(tensor_spec(state, graph.tensors[inputs[state]]) for state in STATES),
+        output=OutputSpec(tensor_spec(LOGITS, graph.tensors[outputs[LOGITS]])),
+        decision=run.decision,
+        golden=GoldenSpec(0, "not yet measured"),
+        recipe=RECIPE,
+    )
+
+
+def _golden_frames(recordings: Sequence[Recording]) -> npt.NDArray[np.uint8]:
+    """Consecutive frames from within the first segment that is long enough."""
+    recording = recordings[0]
+    segment = max(recording.segments, key=lambda s: s.stop - s.start)
+    return recording.images[segment.start : segment.start + _GOLDEN_FRAMES]
+
+
+def _record_golden(
+    model: bytes, spec: ModelSpec, frames: npt.NDArray[np.uint8]
+) -> tuple[Golden, GoldenSpec]:
+    outputs = {kernels: replay(_open(model, spec, kernels=kernels), frames) for kernels in _KERNELS}
+    first, second = (values.astype(np.int64) for values in outputs.values())
+    apart = int(np.abs(first - second).max())
+    tolerance = max(_TOLERANCE_FLOOR, _TOLERANCE_FACTOR * apart)
+    reason = (
+        f"{' and '.join(_KERNELS)} kernels are {apart} steps apart on these frames; "
+        f"{_TOLERANCE_FACTOR} times that, at least {_TOLERANCE_FLOOR}"
+    )
+    return Golden(frames, outputs), GoldenSpec(tolerance, reason)
+
+
+def _open(model: bytes, spec: ModelSpec, **runtime: Any) -> StreamingModel:
+    """The model as a device would load it, before it is in a file."""
+    empty = Golden(np.zeros((0, *spec.input.tensor.shape[1:]), np.uint8), {})
+    return StreamingModel(Bundle(model, read_graph(model), spec, empty, ""), **runtime)
+
+
+def _provenance(run: Run, parity: dict[str, Any], command: str) -> dict[str, Any]:
+    training = json.loads((run.path / METRICS_FILE).read_text("utf-8"))
+    return {
+        "made by": f"edgecap {edgecap.__version__}",
+        "commands": [*filter(None, [training.get("command", ""), command])],
+        "data": run.data,
+        "seed": run.seed,
+        "config": run.config.to_dict(),
+        "metrics": {mode: result["accuracy"] for mode, result in parity["accuracy"].items()}
+        | {"same_answers": parity["same_answers"], "segments": parity["segments"]},
+        "versions": versions(),
+    }

@@ -1,0 +1,133 @@
+"""The trained network → one TFLite step with explicit states.
+
+The route is the TF converter from a SavedModel, fake quantisation included and without a
+representative dataset: the ranges learnt in training are then the ranges in the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+
+import tensorflow as tf
+
+from edgecap.contract import SIGNATURE
+from edgecap.errors import ConfigError
+from edgecap.flatbuffer import Graph, read_graph
+from edgecap_convert.models.network import Network, State
+
+_log = logging.getLogger(__name__)
+
+IMAGE, FEATURES, LOGITS, STATES = "image", "features", "logits", ("h", "c")
+
+# Float operators that the cell state, and nothing else, may use.
+_CELL_OPERATORS = {"DEQUANTIZE": 3, "MUL": 2, "ADD": 1, "TANH": 1}
+
+
+def convert_step(network: Network) -> bytes:
+    """Converts a fake-quantised network.
+
+    Returns:
+      A flatbuffer with the signature ``step``: ``image`` int8, ``h`` int8, ``c`` float32 →
+      ``logits`` int8, ``h``, ``c``.
+
+    Raises:
+      ConfigError: the network is not quantised, or the converter left float where none may be.
+    """
+    encoder = network.config.encoder
+
+    def step(image: tf.Tensor, h: tf.Tensor, c: tf.Tensor) -> dict[str, tf.Tensor]:
+        logits, state = network.step(image, State(h, c))
+        return {LOGITS: logits, **state._asdict()}
+
+    return _convert(network, step, IMAGE, (1, encoder.height, encoder.width, 3))
+
+
+def convert_recurrent(network: Network) -> bytes:
+    """Converts the LSTM step and the head alone, for holding the kernels against the training.
+
+    Returns:
+      Like :func:`convert_step`, with ``features`` ``(1, F)`` int8, on the grid of the neck's
+      output, in place of ``image``.
+    """
+
+    def step(features: tf.Tensor, h: tf.Tensor, c: tf.Tensor) -> dict[str, tf.Tensor]:
+        logits, state = network.step_features(network.requantize_features(features), State(h, c))
+        return {LOGITS: logits, **state._asdict()}
+
+    return _convert(network, step, FEATURES, (1, network.config.neck.features))
+
+
+def _convert(
+    network: Network,
+    step: Callable[..., dict[str, tf.Tensor]],
+    input_name: str,
+    input_shape: tuple[int, ...],
+) -> bytes:
+    if network.schedule is None:
+        raise ConfigError("expected a quantised network; call .quantized() and learn its ranges")
+    module = tf.Module()
+    # The saved module must reach every variable that the function captures.
+    module.network = network
+    module.step = tf.function(
+        step,
+        input_signature=[
+            tf.TensorSpec(input_shape, name=input_name),
+            tf.TensorSpec((1, network.config.units), name="h"),
+            tf.TensorSpec((1, network.config.units), name="c"),
+        ],
+    )
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        tf.saved_model.save(module, folder, signatures={SIGNATURE: module.step})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.inference_input_type = tf.int8
+        converter.inference_output_type = tf.int8
+        # Kernels before TFLite 2.16 take one scale for a dense layer's weights, silently.
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+        model = bytes(converter.convert())
+    _check_float(read_graph(model))
+    return model
+
+
+def _check_float(graph: Graph) -> None:
+    """Counts float operators: the converter falls back without a word."""
+    found: dict[str, int] = {}
+    for operator in graph.operators:
+        if graph.tensors[operator.outputs[0]].dtype == "float32":
+            found[operator.name] = found.get(operator.name, 0) + 1
+    if found != _CELL_OPERATORS:
+        raise ConfigError(
+            f"the converter left other float operators than the cell state's: expected "
+            f"{_CELL_OPERATORS}; got {found}. Please report it with the version of TensorFlow"
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Sends what the converter prints, to Python and to the native streams, to the log."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    saved = [os.dup(1), os.dup(2)]
+    with tempfile.TemporaryFile() as captured:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(captured.fileno(), 1)
+        os.dup2(captured.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number, descriptor in enumerate(saved, 1):
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            logger.setLevel(level)
+            captured.seek(0)
+            for line in captured.read().decode("utf-8", "replace").splitlines():
+                _log.debug("%s", line)

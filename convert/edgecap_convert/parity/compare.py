@@ -1,0 +1,178 @@
+"""The float network, the fake-quantised one and the int8 file, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from edgecap.contract import SIGNATURE, tensor_spec
+from edgecap.evaluation import Recording, evaluate, model_predictor
+from edgecap.flatbuffer import read_graph
+from edgecap.interpreter import open_interpreter
+from edgecap.quantization import quantize
+from edgecap.spec import DecisionSpec, TensorSpec
+from edgecap.streaming import StreamingModel
+from edgecap_convert.export.graph import FEATURES, LOGITS, convert_recurrent
+from edgecap_convert.models.network import Network, State, normalize
+from edgecap_convert.training.predict import network_predictor
+
+
+def accuracy_parity(
+    network: Network,
+    quantized: Network,
+    model: StreamingModel,
+    recordings: Sequence[Recording],
+    *,
+    data: str,
+    decision: DecisionSpec,
+) -> dict[str, Any]:
+    """Accuracy of all three on the same recordings, and how often the last two agree.
+
+    Returns:
+      ``data``, ``segments``, ``frames``, ``accuracy`` (by mode), ``same_answers`` (share of frames
+      in which fake-quantised network and int8 file have the same most probable label).
+    """
+    predictors = {
+        "float": network_predictor(network),
+        "fake_quant": network_predictor(quantized),
+        "int8": model_predictor(model),
+    }
+    answers: dict[str, list[npt.NDArray[Any]]] = {mode: [] for mode in predictors}
+    accuracy = {}
+    for mode, predict in predictors.items():
+
+        def kept(images: npt.NDArray[np.uint8], mode: str = mode, predict: Any = predict) -> Any:
+            probabilities = predict(images)
+            answers[mode].append(probabilities.argmax(axis=1))
+            return probabilities
+
+        result = evaluate(kept, recordings, labels=model.labels, decision=decision)
+        accuracy[mode] = result.to_dict()
+    fake, real = (np.concatenate(answers[mode]) for mode in ("fake_quant", "int8"))
+    return {
+        "data": data,
+        "segments": sum(len(recording.segments) for recording in recordings),
+        "frames": len(real),
+        "accuracy": accuracy,
+        "same_answers": round(float((fake == real).mean()), 5),
+    }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """int8 against fake-quantised, in steps of each tensor's grid (the cell state's: 1/128).
+
+    Attributes:
+      errors: tensor → ``(frames, width)`` float64 absolute differences.
+    """
+
+    errors: dict[str, npt.NDArray[np.float64]]
+
+    @property
+    def equal(self) -> float:
+        """Share of the integer values that do not differ at all."""
+        values = [error.ravel() for name, error in self.errors.items() if name != "c"]
+        return float((np.concatenate(values) == 0.0).mean())
+
+    @property
+    def within_one(self) -> float:
+        """Share of all values that differ by at most 1 step."""
+        values = np.concatenate([error.ravel() for error in self.errors.values()])
+        return float((values <= 1.0).mean())
+
+    @property
+    def largest(self) -> float:
+        return max(float(error.max()) for error in self.errors.values())
+
+
+# The cell state is float; it is measured in steps of the hidden state, which reads it.
+_CELL_STEP = 1 / 128
+
+
+def free_running(
+    quantized: Network, model: StreamingModel, images: npt.NDArray[np.uint8]
+) -> tuple[Difference, npt.NDArray[np.bool_]]:
+    """Both networks run over the same frames, each carrying its own state.
+
+    Returns:
+      Differences of logits and states at every frame, and whether the answers are the same.
+    """
+    step = _compiled_step(quantized)
+    logits_spec, states_spec = model.spec.output.tensor, model.spec.states
+    state, states = quantized.initial_state(1), model.initial_states()
+    errors: dict[str, list[npt.NDArray[np.float64]]] = {}
+    same = []
+    for image in images:
+        logits, state = step(tf.constant(image[None]), state)
+        found, states = model.infer(image, states)
+        same.append(int(found.argmax()) == int(np.argmax(logits)))
+        _append(errors, logits_spec, found, logits)
+        for spec, value, expected in zip(states_spec, states, state, strict=True):
+            _append(errors, spec, value, expected)
+    return Difference({name: np.stack(rows) for name, rows in errors.items()}), np.array(same)
+
+
+def teacher_forced(
+    quantized: Network, features: npt.NDArray[np.float32], *, kernels: str
+) -> Difference:
+    """The recurrent step alone: each step starts from the fake-quantised network's own state.
+
+    Args:
+      quantized: the reference.
+      features: ``(N, F)`` float32 of consecutive frames.
+      kernels: those that the int8 step runs on.
+    """
+    model = convert_recurrent(quantized)
+    graph = read_graph(model)
+    inputs, outputs = graph.signatures[SIGNATURE]
+    specs = {name: tensor_spec(name, graph.tensors[i]) for name, i in (outputs | inputs).items()}
+    interpreter, _ = open_interpreter(model, kernels=kernels)
+    reference = tf.function(
+        lambda row, state: quantized.step_features(quantized.requantize_features(row), state)
+    )
+    state = quantized.initial_state(1)
+    errors: dict[str, list[npt.NDArray[np.float64]]] = {}
+    for row in features:
+        given = {FEATURES: row[None], **{n: v.numpy() for n, v in state._asdict().items()}}
+        for name, index in inputs.items():
+            interpreter.set_tensor(index, quantize(given[name], specs[name]))
+        interpreter.invoke()
+        logits, state = reference(tf.constant(row[None]), state)
+        for name, expected in {LOGITS: logits, **state._asdict()}.items():
+            found = interpreter.get_tensor(outputs[name])
+            _append(errors, specs[name], found, expected)
+    return Difference({name: np.stack(rows) for name, rows in errors.items()})
+
+
+def _append(
+    errors: dict[str, list[npt.NDArray[np.float64]]],
+    spec: TensorSpec,
+    found: npt.NDArray[Any],
+    expected: tf.Tensor,
+) -> None:
+    errors.setdefault(spec.name, []).append(difference_in_steps(spec, found, np.asarray(expected)))
+
+
+def difference_in_steps(
+    spec: TensorSpec, found: npt.NDArray[Any], expected: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float64]:
+    """|found − expected| in steps of the tensor's grid, flat; ``expected`` are real values."""
+    if spec.dtype == "float32":
+        return np.abs(found.astype(np.float64) - expected).ravel() / _CELL_STEP
+    return np.abs(found.astype(np.int64) - quantize(expected, spec).astype(np.int64)).ravel() * 1.0
+
+
+def _compiled_step(network: Network) -> Any:
+    units, encoder = network.config.units, network.config.encoder
+    return tf.function(
+        lambda image, state: network.step(normalize(image), State(*state)),
+        input_signature=[
+            tf.TensorSpec((1, encoder.height, encoder.width, 3), tf.uint8),
+            State(tf.TensorSpec((1, units)), tf.TensorSpec((1, units))),
+        ],
+    )
