@@ -26,7 +26,7 @@ def edgecap(*arguments: str) -> tuple[dict[str, Any], float]:
     """Runs a verb with ``--json``; returns its answer and the seconds it took."""
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", "from edgecap.cli import main; main()", *arguments, "--json"],
+        [sys.executable, "-m", "edgecap", *arguments, "--json"],
         stdout=subprocess.PIPE,
         check=True,
     )

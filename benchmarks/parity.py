@@ -1,4 +1,4 @@
-"""int8 against the fake-quantised network, on a trained run: the recurrent step alone and the whole.
+"""int8 against the fake-quantised network: the recurrent step alone, and the whole graph.
 
     python benchmarks/parity.py RUN [--json FILE]
 
@@ -17,15 +17,15 @@ from typing import Any
 
 import environment
 import numpy as np
-
-import edgecap
-from edgecap.synthetic import Scene
 from edgecap_convert.data import open_training_data
 from edgecap_convert.export.convert import finish
 from edgecap_convert.parity.compare import free_running, teacher_forced
 from edgecap_convert.quantization.qat import train_quantized
 from edgecap_convert.training.predict import NetworkPredictor
 from edgecap_convert.training.runs import open_run
+
+import edgecap
+from edgecap.synthetic import Scene
 
 _FRAMES = 2000
 _KERNELS = ("xnnpack", "builtin", "reference")

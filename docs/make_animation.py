@@ -1,6 +1,6 @@
 """Draws the README's animation: the packaged model watching a scene, frame by frame.
 
-    python docs/make_animation.py [--model demo] [--seed 4] [--out docs/demo.webp]
+python docs/make_animation.py [--model demo] [--seed 4] [--out docs/demo.webp]
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecap.errors import DataError, EdgecapError
-from edgecap.pipeline import RateGate
 from edgecap.preprocess import Image, resize
+from edgecap.rate import RateGate
 from edgecap.sources import open_source
 from edgecap.sources.folder import SUFFIXES as IMAGE_SUFFIXES
 from edgecap.sources.folder import natural_key

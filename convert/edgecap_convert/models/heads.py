@@ -8,6 +8,9 @@ import tf_keras as keras
 from edgecap_convert.quantization.grids import fake_quant_weights
 from edgecap_convert.quantization.ranges import LearnedRange, RangeSchedule
 
+# Logits closer together than this say nothing; see LearnedRange.
+_NARROWEST_LOGITS = 1.0
+
 
 class ClassificationHead(keras.layers.Layer):
     """A dense layer to logits; softmax is left to the runtime, where it is float.
@@ -31,7 +34,9 @@ class ClassificationHead(keras.layers.Layer):
         )
         self.bias = self.add_weight(name="bias", shape=(self.classes,), initializer="zeros")
         if self._schedule is not None:
-            self._range = LearnedRange.create(self.add_weight, "logits", self._schedule)
+            self._range = LearnedRange.create(
+                self.add_weight, "logits", self._schedule, narrowest=_NARROWEST_LOGITS
+            )
         super().build(input_shape)
 
     def call(self, h: tf.Tensor, training: bool = False) -> tf.Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
@@ -35,30 +34,46 @@ class RangeSchedule(tf.Module):
         self.momentum.assign(self._FREEZE)
 
 
+# No range is narrower: a dead layer's would be empty, and XNNPACK refuses a product that has to be
+# scaled up 256 times or more to fill its output's grid.
+_NARROWEST = 1e-3
+
+
 @dataclass(frozen=True)
 class LearnedRange:
-    """The minimum and maximum of one tensor, as a moving average over batches; holds 0."""
+    """The minimum and maximum of one tensor, as a moving average over batches; holds 0.
+
+    Attributes:
+      narrowest: the maximum is at least this.
+    """
 
     minimum: tf.Variable
     maximum: tf.Variable
     schedule: RangeSchedule
+    narrowest: float
 
     @classmethod
     def create(
-        cls, add_weight: Callable[..., tf.Variable], name: str, schedule: RangeSchedule
+        cls,
+        add_weight: Callable[..., tf.Variable],
+        name: str,
+        schedule: RangeSchedule,
+        *,
+        narrowest: float = _NARROWEST,
     ) -> LearnedRange:
         zero = keras.initializers.Zeros()
         return cls(
             add_weight(name=f"{name}_min", shape=(), initializer=zero, trainable=False),
             add_weight(name=f"{name}_max", shape=(), initializer=zero, trainable=False),
             schedule,
+            narrowest,
         )
 
     def fake_quant(self, x: tf.Tensor, *, training: bool) -> tf.Tensor:
         """Rounds and saturates to the range; in training, moves the range first."""
         if training:
             low = self._moved(self.minimum, tf.minimum(tf.reduce_min(x), 0.0))
-            high = self._moved(self.maximum, tf.maximum(tf.reduce_max(x), 0.0))
+            high = self._moved(self.maximum, tf.maximum(tf.reduce_max(x), self.narrowest))
         else:
             low, high = self.minimum, self.maximum
         return tf.quantization.fake_quant_with_min_max_vars(x, low, high, num_bits=8)
@@ -70,8 +85,3 @@ class LearnedRange:
             tf.equal(variable, 0.0), seen, momentum * variable + (1.0 - momentum) * seen
         )
         return variable.assign(value)
-
-
-def range_weights(owner: Any) -> list[tf.Variable]:
-    """The minimum and maximum variables among a module's variables, in order."""
-    return [v for v in owner.variables if v.name.split(":")[0].endswith(("_min", "_max"))]

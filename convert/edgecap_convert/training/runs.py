@@ -92,16 +92,25 @@ class Run:
         return network
 
 
+def check_vacant(path: Path) -> None:
+    """Raises ``ConfigError`` unless a run can be put here: nothing there, or an empty folder."""
+    try:
+        taken = path.exists() and any(path.iterdir())
+    except OSError as error:
+        raise ConfigError(f"{path}: no place for a run: {error.strerror}") from error
+    if taken:
+        raise ConfigError(f"{path} is not empty; choose another folder with --out")
+
+
 def create_run(path: Path, run: Run) -> None:
     """Makes the folder and writes the settings.
 
     Raises:
       ConfigError: the folder exists and is not empty, or cannot be made.
     """
+    check_vacant(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        if any(path.iterdir()):
-            raise ConfigError(f"{path} is not empty; choose another folder with --out")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be made: {error.strerror}") from error
     _write_json(

@@ -10,7 +10,7 @@ from edgecap.evaluation import evaluate
 from edgecap_convert.data import open_training_data
 from edgecap_convert.training.config import TrainConfig
 from edgecap_convert.training.predict import network_predictor
-from edgecap_convert.training.runs import Run, create_run, discard_run, save_results
+from edgecap_convert.training.runs import Run, check_vacant, create_run, discard_run, save_results
 from edgecap_convert.training.stages import train_network
 
 
@@ -32,6 +32,7 @@ def train(
     Raises:
       DataError: unusable data. ConfigError: wrong settings, or the folder is not empty.
     """
+    check_vacant(out)
     material = open_training_data(data, config.frames, seed=seed)
     run = Run(out, config, data, seed, material.labels, material.background)
     create_run(out, run)

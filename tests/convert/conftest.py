@@ -1,0 +1,76 @@
+"""One small network, trained and converted once by the real code, shared by the tests here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="needs the extra 'convert'")
+pytest.importorskip("tf_keras", reason="needs the extra 'convert'")
+
+from edgecap_convert.data import open_training_data
+from edgecap_convert.export.convert import finish
+from edgecap_convert.models.network import Network
+from edgecap_convert.quantization.qat import train_quantized
+from edgecap_convert.training.config import TrainConfig
+from edgecap_convert.training.runs import Run, open_run
+from edgecap_convert.training.train import train
+
+import edgecap
+from edgecap.streaming import StreamingModel
+from edgecap.synthetic import Scene
+
+#: Enough to learn most gestures in about a minute on two cores.
+SMALL = {
+    "encoder": {"height": 64, "width": 64},
+    "units": 48,
+    "feature_windows": 24,
+    "pretrain": {"steps": 260, "batch": 64},
+    "recurrent": {"steps": 500, "batch": 24, "length": 32, "validate_every": 100},
+    "joint": {"steps": 4, "batch": 4, "length": 12, "validate_every": 4},
+    "qat": {"steps": 30, "batch": 8, "length": 16, "validate_every": 30},
+}
+
+
+@dataclass(frozen=True)
+class SmallRun:
+    """A finished run and what became of it."""
+
+    run: Run
+    metrics: dict[str, Any]
+    quantized: Network
+    parity: dict[str, Any]
+    path: Path
+
+    def model(self, **runtime: Any) -> StreamingModel:
+        return edgecap.load(self.path, **runtime)
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    """Trained, quantised and converted as the command line does it."""
+    folder = tmp_path_factory.mktemp("small")
+    config = TrainConfig.from_dict(SMALL)
+    metrics = train("synthetic:", folder / "run", config, seed=3)
+    run = open_run(folder / "run")
+    data = open_training_data(run.data, run.config.frames, seed=run.seed)
+    trained = train_quantized(run.network(), run.config, data, seed=run.seed)
+    path = folder / "small.tflite"
+    parity = finish(run, trained, data, path, name="small")
+    return SmallRun(run, metrics, trained.quantized, parity, path)
+
+
+@pytest.fixture(scope="session")
+def moving_frames() -> np.ndarray:
+    """2,000 consecutive frames of scenes that no training has seen, ``(N, 64, 64, 3)`` uint8."""
+    frames: list[np.ndarray] = []
+    scene = Scene(seed=1 << 50, height=64, width=64)
+    for frame in scene:
+        frames.append(frame.image)
+        if len(frames) == 2000:
+            return np.stack(frames)
+    raise AssertionError("an endless scene ended")

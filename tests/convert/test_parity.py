@@ -1,0 +1,116 @@
+"""The int8 file computes what quantisation-aware training computed.
+
+The bounds are the product's: see docs/quantization.md for where each comes from.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from edgecap_convert.export.graph import convert_step
+from edgecap_convert.models.network import normalize
+from edgecap_convert.parity.compare import free_running, teacher_forced
+from edgecap_convert.training.predict import NetworkPredictor
+
+from edgecap.contract import SIGNATURE
+from edgecap.flatbuffer import read_graph
+from tests.convert.conftest import SmallRun
+
+# A tie in a gate's pre-activation (step 1/16) is worth up to 4 steps of σ and 8 of tanh.
+LARGEST_STEPS = 8
+
+
+def test_training_learns_and_int8_keeps_it(small_run: SmallRun) -> None:
+    accuracy = {mode: r["accuracy"] for mode, r in small_run.parity["accuracy"].items()}
+    assert accuracy["float"] > 0.6, "chance is 0.11: this little training reaches about 0.8"
+    assert accuracy["int8"] > accuracy["float"] - 0.05
+    assert small_run.metrics["validation"]["accuracy"] == pytest.approx(accuracy["float"])
+
+
+@pytest.mark.parametrize("kernels", ["xnnpack", "reference"])
+def test_the_recurrent_step_is_within_one_step_of_fake_quant(
+    small_run: SmallRun, moving_frames: np.ndarray, kernels: str
+) -> None:
+    features = NetworkPredictor(small_run.quantized).features(moving_frames[:800])
+    difference = teacher_forced(small_run.quantized, features, kernels=kernels)
+    assert set(difference.errors) == {"logits", "h", "c"}
+    assert difference.within_one >= 0.999
+    assert difference.largest <= LARGEST_STEPS
+
+
+@pytest.mark.parametrize("kernels", ["xnnpack", "reference"])
+def test_free_running_answers_stay_the_same_and_errors_do_not_grow(
+    small_run: SmallRun, moving_frames: np.ndarray, kernels: str
+) -> None:
+    difference, same = free_running(
+        small_run.quantized, small_run.model(kernels=kernels), moving_frames
+    )
+    assert same.mean() >= 0.99
+    error = difference.errors["h"].mean(axis=1)
+    early, late = error[:1000].mean(), error[1000:].mean()
+    assert late <= 1.25 * early + 0.05
+
+
+def test_carried_states_have_one_grid_on_both_sides(small_run: SmallRun) -> None:
+    graph = read_graph(small_run.model().bundle.model)
+    inputs, outputs = graph.signatures[SIGNATURE]
+    for state in ("h", "c"):
+        given, following = graph.tensors[inputs[state]], graph.tensors[outputs[state]]
+        assert (given.dtype, given.scales, given.zero_points) == (
+            following.dtype,
+            following.scales,
+            following.zero_points,
+        )
+    assert graph.tensors[inputs["h"]].dtype == "int8"
+    assert graph.tensors[inputs["c"]].dtype == "float32"
+
+
+def test_the_carried_cell_state_is_not_rounded(small_run: SmallRun) -> None:
+    model = small_run.model()
+    rng = np.random.default_rng(0)
+    h = rng.integers(-128, 128, (1, 48), np.int8)
+    c = rng.normal(0, 1, (1, 48)).astype(np.float32)
+    _, (_, following) = model.infer(rng.integers(0, 256, (64, 64, 3), np.uint8), (h, c))
+    for bits in (4, 5, 7, 8):
+        assert not np.allclose(following * 2**bits, np.round(following * 2**bits))
+
+
+def test_only_the_cell_state_is_float(small_run: SmallRun) -> None:
+    graph = read_graph(small_run.model().bundle.model)
+    names = {operator.name for operator in graph.operators}
+    assert not names & {"CUSTOM", "WHILE", "VAR_HANDLE", "UNIDIRECTIONAL_SEQUENCE_LSTM"}
+    assert not any(tensor.is_variable for tensor in graph.tensors)
+    for operator in graph.operators:
+        if graph.tensors[operator.outputs[0]].dtype == "float32":
+            assert operator.name in {"DEQUANTIZE", "MUL", "ADD", "TANH"}
+    convolutions = [o for o in graph.operators if "CONV" in o.name]
+    assert convolutions
+    for operator in convolutions:
+        weights = graph.tensors[operator.inputs[1]]
+        assert weights.dtype == "int8"
+        assert len(weights.scales) == max(weights.shape[0], weights.shape[3]), "one per channel"
+
+
+def test_converting_twice_gives_the_same_bytes(small_run: SmallRun) -> None:
+    assert convert_step(small_run.quantized) == small_run.model().bundle.model
+
+
+def test_the_fake_quantised_clip_equals_its_steps(
+    small_run: SmallRun, moving_frames: np.ndarray
+) -> None:
+    network, images = small_run.quantized, normalize(tf.constant(moving_frames[None, :24]))
+    clip, _ = network.clip(images)
+    state = network.initial_state(1)
+    for t in range(24):
+        logits, state = network.step(images[:, t], state)
+        np.testing.assert_allclose(logits, clip[:, t], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernels", ["xnnpack", "builtin", "reference"])
+def test_every_kernel_repeats_the_golden_outputs(small_run: SmallRun, kernels: str) -> None:
+    from edgecap.golden import check_golden
+
+    check = check_golden(small_run.model(kernels=kernels))
+    assert check.passed
+    assert check.frames > 0
