@@ -1,6 +1,6 @@
 """Prints a command of the README, so that CI runs what the README says and not a copy.
 
-    python readme_command.py demo      the block after <!-- command: demo -->
+python readme_command.py demo      the block after <!-- command: demo -->
 """
 
 from __future__ import annotations

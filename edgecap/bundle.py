@@ -13,8 +13,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import math
 import os
-import tempfile
+import stat
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ CARD_MEMBER = "MODEL_CARD.md"
 _MEMBERS = (SPEC_MEMBER, LABELS_MEMBER, GOLDEN_MEMBER, CARD_MEMBER)
 _MODEL = "model"
 
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _MAX_FILE = 1 << 29
 _MAX_MEMBER = 1 << 26
 # The same content gives the same bytes, whenever it is written (the oldest date zip knows).
@@ -45,9 +47,11 @@ _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 class Golden:
     """Frames and what the model answered to them, streamed from a reset state.
 
+    Frames do not compress, so few are stored and played in several rounds, the state carried on.
+
     Attributes:
       frames: ``(N, H, W, 3)`` uint8 RGB, at the model's input size.
-      outputs: kernels → ``(N, labels)`` logits in the output's own dtype.
+      outputs: kernels → ``(rounds · N, labels)`` logits in the output's own dtype.
     """
 
     frames: npt.NDArray[np.uint8]
@@ -86,6 +90,7 @@ def write_bundle(
       ModelFileError: the flatbuffer is damaged, or the file cannot be written.
     """
     read_graph(model)
+    _check_golden(golden, spec)
     members = {
         LABELS_MEMBER: "".join(f"{label}\n" for label in spec.labels).encode(),
         GOLDEN_MEMBER: _pack_golden(golden),
@@ -108,18 +113,16 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
       ModelFileError: the folder does not exist or cannot be written.
     """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with beside.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            # mkstemp gives 0600; a model file is for everybody who may read the folder.
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
+            beside.replace(path)
         except BaseException:
-            Path(name).unlink()
+            beside.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise ModelFileError(f"cannot write {path}: {error.strerror or error}") from error
@@ -162,20 +165,24 @@ def parse_bundle(data: bytes) -> Bundle:
     labels = tuple(_decode(members[LABELS_MEMBER], LABELS_MEMBER).splitlines())
     if labels != spec.labels:
         raise ModelFileError(f"{LABELS_MEMBER} has other labels than {SPEC_MEMBER}")
+    golden = _unpack_golden(members[GOLDEN_MEMBER])
+    _check_golden(golden, spec)
     return Bundle(
         model=model,
         graph=read_graph(model),
         spec=spec,
-        golden=_unpack_golden(members[GOLDEN_MEMBER]),
+        golden=golden,
         card=_decode(members[CARD_MEMBER], CARD_MEMBER),
     )
 
 
 def _read_file(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
-        if size > _MAX_FILE:
-            raise ModelFileError(f"{path}: {size} bytes is too large for a model file")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelFileError(f"{path}: expected a file; this is a folder or a device")
+        if status.st_size > _MAX_FILE:
+            raise ModelFileError(f"{path}: {status.st_size} bytes is too large for a model file")
         return path.read_bytes()
     except FileNotFoundError:
         raise ModelFileError(f"{path}: no such file") from None
@@ -193,10 +200,16 @@ def _read_members(archive: zipfile.ZipFile) -> tuple[dict[str, bytes], int]:
                 f"expected one {name} in the zip tail; found {len(found)}. "
                 "Make the model with 'edgecap convert'"
             )
-        if found[0].file_size > _MAX_MEMBER:
-            raise ModelFileError(f"{name} claims {found[0].file_size} bytes; that is too large")
+        _check_entry(found[0], name)
         members[name] = archive.read(found[0])
     return members, min(entry.header_offset for entry in entries)
+
+
+def _check_entry(entry: zipfile.ZipInfo, name: str) -> None:
+    if entry.file_size > _MAX_MEMBER:
+        raise ModelFileError(f"{name} claims {entry.file_size} bytes; that is too large")
+    if entry.compress_type not in _METHODS:
+        raise ModelFileError(f"{name}: expected a stored or deflated member of the zip")
 
 
 def _explain_no_zip(data: bytes) -> str:
@@ -217,16 +230,55 @@ def _pack_golden(golden: Golden) -> bytes:
 
 
 def _unpack_golden(data: bytes) -> Golden:
+    """Reads what :func:`_pack_golden` wrote, and nothing else that NumPy would open."""
+    arrays: dict[str, npt.NDArray[Any]] = {}
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for entry in archive.infolist():
+                _check_entry(entry, f"{GOLDEN_MEMBER}: {entry.filename!r}")
+                arrays[entry.filename.removesuffix(".npy")] = _read_array(archive.read(entry))
         frames = arrays.pop("frames")
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except ModelFileError:
+        raise
+    # zipfile and NumPy's header parser fail on hostile bytes in ways that are no documented class.
+    except Exception as error:
         raise ModelFileError(f"{GOLDEN_MEMBER} is damaged: {error}") from error
     outputs = {name.removeprefix("outputs_"): values for name, values in arrays.items()}
-    if frames.dtype != np.uint8 or any(len(v) != len(frames) for v in outputs.values()):
-        raise ModelFileError(f"{GOLDEN_MEMBER}: frames and outputs do not belong together")
     return Golden(frames, outputs)
+
+
+def _read_array(data: bytes) -> npt.NDArray[Any]:
+    """One .npy file whose header claims no more than its bytes hold."""
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    if version != (1, 0):
+        raise ValueError(f"expected version 1.0 of the npy format; got {version}")
+    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+    if (
+        dtype.hasobject
+        or fortran_order
+        or math.prod(shape) * dtype.itemsize != len(data) - stream.tell()
+    ):
+        raise ValueError(f"an array of {shape} {dtype} does not fill its bytes")
+    return np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape)
+
+
+def _check_golden(golden: Golden, spec: ModelSpec) -> None:
+    """Raises ``ModelFileError`` unless frames and outputs are those of such a model."""
+    size = (spec.input.height, spec.input.width, 3)
+    frames, output = golden.frames, spec.output.tensor
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != size:
+        raise ModelFileError(
+            f"{GOLDEN_MEMBER}: expected frames (N, {', '.join(map(str, size))}) uint8; "
+            f"got {frames.shape} {frames.dtype}"
+        )
+    expected = (len(frames) * spec.golden.rounds, output.shape[1])
+    for kernels, values in golden.outputs.items():
+        if values.shape != expected or str(values.dtype) != output.dtype:
+            raise ModelFileError(
+                f"{GOLDEN_MEMBER}: expected outputs {expected} {output.dtype}; "
+                f"got {values.shape} {values.dtype} for {kernels!r}"
+            )
 
 
 def _decode(data: bytes, name: str) -> str:

@@ -60,7 +60,8 @@ def find_clips(folder: str | Path) -> list[Clip]:
     if not root.is_dir():
         raise DataError(f"{folder}: no such folder; expected a folder per class, or 'synthetic:'")
     clips = []
-    for directory in sorted(filter(Path.is_dir, root.iterdir()), key=lambda d: natural_key(d.name)):
+    classes = (d for d in root.iterdir() if d.is_dir() and not d.name.startswith("."))
+    for directory in sorted(classes, key=lambda d: natural_key(d.name)):
         found = [entry for entry in directory.iterdir() if _is_clip(entry)]
         found.sort(key=lambda entry: natural_key(entry.name))
         clips += [Clip(entry, directory.name) for entry in found]
@@ -79,6 +80,8 @@ def find_clips(folder: str | Path) -> list[Clip]:
 
 
 def _is_clip(entry: Path) -> bool:
+    if entry.name.startswith("."):
+        return False
     if entry.is_dir():
         return any(f.suffix.lower() in IMAGE_SUFFIXES for f in entry.iterdir())
     return entry.suffix.lower() in VIDEO_SUFFIXES

@@ -47,6 +47,8 @@ def bind(graph: Graph, spec: ModelSpec) -> StepTensors:
         raise SpecError(
             f"the graph must be one step without hidden state; found {', '.join(hidden)}"
         )
+    if graph.subgraphs != 1:
+        raise SpecError(f"the graph must be one step; found {graph.subgraphs} subgraphs")
     if SIGNATURE not in graph.signatures:
         found = ", ".join(graph.signatures) or "none"
         raise SpecError(f"expected a signature {SIGNATURE!r}; found {found}")
@@ -68,7 +70,13 @@ def bind(graph: Graph, spec: ModelSpec) -> StepTensors:
 
 
 def tensor_spec(name: str, tensor: Tensor) -> TensorSpec:
-    """Describes a graph's tensor the way a spec does."""
+    """Describes a graph's tensor the way a spec does.
+
+    Raises:
+      SpecError: the tensor has one scale per channel, or no usable shape, dtype or scale.
+    """
+    if len(tensor.scales) > 1 or len(tensor.zero_points) > 1:
+        raise SpecError(f"tensor {name!r}: expected one scale; found {len(tensor.scales)}")
     return TensorSpec(
         name=name,
         shape=tensor.shape,
@@ -87,7 +95,10 @@ def _same_names(side: str, expected: list[str], found: list[str]) -> None:
 
 
 def _check(tensor: Tensor, expected: TensorSpec, role: str) -> None:
-    found = tensor_spec(expected.name, tensor)
+    try:
+        found = tensor_spec(expected.name, tensor)
+    except SpecError as error:
+        raise SpecError(f"{role} {expected.name!r}: {error}") from error
     same = (
         found.shape == expected.shape
         and found.dtype == expected.dtype

@@ -45,3 +45,7 @@ class DataError(EdgecapError):
 
 class SinkError(EdgecapError):
     """Results cannot be written where they were asked for."""
+
+
+class ReaderGoneError(SinkError):
+    """The program that read our output has ended, as in ``edgecap run … | head``."""

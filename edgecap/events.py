@@ -49,8 +49,9 @@ class EventDetector:
     def reset(self) -> None:
         """Forgets everything; nothing is reported until ``settle_s`` after the next frame."""
         self._smoothed: npt.NDArray[np.float32] | None = None
-        self._started_s = -math.inf
-        self._last_s = -math.inf
+        # Time as the frames told it, without steps backwards: clocks are set now and then.
+        self._clock_s = 0.0
+        self._last_s = 0.0
         self._active = -1
         self._candidate = -1
         self._candidate_since_s = 0.0
@@ -77,14 +78,18 @@ class EventDetector:
 
         Args:
           probabilities: ``(labels,)`` float32.
-          timestamp_s: not before the previous frame's; an earlier one counts as no time passed.
+          timestamp_s: when it was taken. A step backwards (a clock that was set) counts as no
+            time passed, and time goes on from there.
 
         Returns:
           The event that this frame starts or ends, if any.
         """
-        smoothed = self._smooth(probabilities, timestamp_s)
+        passed_s = max(0.0, timestamp_s - self._last_s) if self._smoothed is not None else 0.0
+        self._last_s = timestamp_s
+        self._clock_s += passed_s
+        smoothed = self._smooth(probabilities, passed_s)
         best = int(smoothed.argmax())
-        if timestamp_s - self._started_s < self._decision.settle_s:
+        if self._clock_s < self._decision.settle_s:
             return None
         if self._active >= 0:
             score = float(smoothed[self._active])
@@ -98,30 +103,27 @@ class EventDetector:
         return self._consider(best, score, timestamp_s)
 
     def _smooth(
-        self, probabilities: npt.NDArray[np.float32], timestamp_s: float
+        self, probabilities: npt.NDArray[np.float32], passed_s: float
     ) -> npt.NDArray[np.float32]:
         if self._smoothed is None:
-            self._started_s = timestamp_s
             self._smoothed = probabilities
         else:
-            passed_s = max(0.0, timestamp_s - self._last_s)
             tau = self._decision.smoothing_s
             weight = 1.0 - math.exp(-passed_s / tau) if tau > 0 else 1.0
             self._smoothed = self._smoothed + np.float32(weight) * (probabilities - self._smoothed)
-        self._last_s = max(self._last_s, timestamp_s)
         return self._smoothed
 
     def _end(self, score: float, timestamp_s: float) -> Event:
         label, self._active = self._active, -1
-        self._silent_until_s[label] = timestamp_s + self._decision.refractory_s
+        self._silent_until_s[label] = self._clock_s + self._decision.refractory_s
         return Event(self._labels[label], "end", timestamp_s, score)
 
     def _consider(self, best: int, score: float, timestamp_s: float) -> Event | None:
         if best != self._candidate:
-            self._candidate, self._candidate_since_s = best, timestamp_s
-        if timestamp_s - self._candidate_since_s < self._decision.min_duration_s:
+            self._candidate, self._candidate_since_s = best, self._clock_s
+        if self._clock_s - self._candidate_since_s < self._decision.min_duration_s:
             return None
-        if timestamp_s < self._silent_until_s.get(best, -math.inf):
+        if self._clock_s < self._silent_until_s.get(best, -math.inf):
             return None
         self._active, self._candidate = best, -1
         return Event(self._labels[best], "start", timestamp_s, score)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import os
 from typing import Any
 
 from edgecap.errors import MissingDependencyError
@@ -10,13 +12,20 @@ from edgecap.errors import MissingDependencyError
 
 def require_cv2(purpose: str) -> Any:
     """OpenCV, or an error that says how to get it."""
+    # Its decoders write to stderr on their own; what matters comes back as an error of ours.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     return _require("cv2", "OpenCV", "camera", purpose)
 
 
 def require_convert(module: str, purpose: str) -> Any:
-    """A module of the workstation's side, or an error that says how to get it."""
-    _require("tensorflow", "TensorFlow", "convert", purpose)
-    _require("tf_keras", "tf-keras", "convert", purpose)
+    """A module of the workstation's side, or an error that says how to get it.
+
+    Only looks whether TensorFlow is there: settings can then be read before it takes its seconds.
+    """
+    for package, name in (("tensorflow", "TensorFlow"), ("tf_keras", "tf-keras")):
+        if importlib.util.find_spec(package) is None:
+            raise _missing(name, "convert", purpose)
     return importlib.import_module(module)
 
 
@@ -24,6 +33,10 @@ def _require(module: str, name: str, extra: str, purpose: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MissingDependencyError(
-            f"{name} is needed {purpose}. Install it with: pip install 'edgecap[{extra}]' ({error})"
-        ) from error
+        raise _missing(name, extra, purpose) from error
+
+
+def _missing(name: str, extra: str, purpose: str) -> MissingDependencyError:
+    return MissingDependencyError(
+        f"{name} is needed {purpose}. Install it with: pip install 'edgecap[{extra}]'"
+    )

@@ -64,7 +64,11 @@ _OPERATORS = {
     144: "ASSIGN_VARIABLE",
 }
 
+# Vectors can share their bytes, so a small file can claim to hold very much: what is read in all is
+# bounded too. The largest networks for small computers stay a hundred times below.
 _MAX_ENTRIES = 1 << 16
+_MAX_ENTRIES_READ = 1 << 21
+_MAX_RANK = 8
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ def read_graph(data: bytes) -> Graph:
             "expected a TFLite flatbuffer (bytes 4 to 7 read TFL3); this file is something else"
         )
     try:
-        return _read_model(_Table(data, _u32(data, 0)))
+        return _read_model(_Table(_Reader(data), _u32(data, 0)))
     except (struct.error, IndexError, UnicodeDecodeError, RecursionError) as error:
         raise ModelFileError(f"the TFLite flatbuffer is damaged: {error}") from error
 
@@ -150,10 +154,13 @@ def _read_model(model: _Table) -> Graph:
 
 def _read_tensor(index: int, table: _Table) -> Tensor:
     quantization = table.table(4)
+    shape = table.numbers(0, "<i")
+    if len(shape) > _MAX_RANK:
+        raise IndexError(f"tensor {index} has {len(shape)} dimensions")
     return Tensor(
         index=index,
         name=table.text(3),
-        shape=table.numbers(0, "<i"),
+        shape=shape,
         dtype=_DTYPES.get(table.number(1, "<b"), "other"),
         scales=quantization.numbers(2, "<f") if quantization else (),
         zero_points=quantization.numbers(3, "<q") if quantization else (),
@@ -180,11 +187,25 @@ def _u32(data: bytes, position: int) -> int:
     return int(value)
 
 
+class _Reader:
+    """The bytes, and how many vector entries may still be read from them."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self._left = _MAX_ENTRIES_READ
+
+    def spend(self, entries: int) -> None:
+        self._left -= entries
+        if self._left < 0:
+            raise IndexError("it claims to hold more than any model does")
+
+
 class _Table:
     """A flatbuffer table: a position, and a vtable that says where its fields are."""
 
-    def __init__(self, data: bytes, position: int) -> None:
-        self._data, self._position = data, position
+    def __init__(self, reader: _Reader, position: int) -> None:
+        self._reader, self._data, self._position = reader, reader.data, position
+        data = reader.data
         (distance,) = struct.unpack_from("<i", data, position)
         self._vtable = position - distance
         if self._vtable < 0:
@@ -215,6 +236,7 @@ class _Table:
         length = _u32(self._data, start)
         if length > _MAX_ENTRIES or start + 4 + length * item_size > len(self._data):
             raise IndexError(f"a vector of {length} entries at {start} leaves the file")
+        self._reader.spend(length)
         return start + 4, length
 
     def numbers(self, field: int, layout: str) -> tuple[Any, ...]:
@@ -229,9 +251,9 @@ class _Table:
         position = self._field(field)
         if position is None:
             return None
-        return _Table(self._data, position + _u32(self._data, position))
+        return _Table(self._reader, position + _u32(self._data, position))
 
     def tables(self, field: int) -> Iterator[_Table]:
         start, length = self._vector(field, 4)
         for entry in range(start, start + 4 * length, 4):
-            yield _Table(self._data, entry + _u32(self._data, entry))
+            yield _Table(self._reader, entry + _u32(self._data, entry))

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.metadata
-import logging
-import os
-import sys
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy.typing as npt
 
 from edgecap.errors import BackendError
-
-_log = logging.getLogger(__name__)
+from edgecap.native import native_stderr_to_log
 
 #: Backend → (module with ``Interpreter``, distribution). The first that imports is taken.
 _BACKENDS = {
@@ -86,7 +79,7 @@ def open_interpreter(
     module, name = _import_backend(backend)
     # tflite-runtime keeps the enumeration beside the interpreter, TensorFlow in the same module.
     resolver = getattr(module.OpResolverType, _KERNELS[kernels])
-    with _native_log():
+    with native_stderr_to_log():
         try:
             interpreter = module.Interpreter(
                 model_content=model,
@@ -131,29 +124,3 @@ def _find(name: str) -> bool:
     except importlib.metadata.PackageNotFoundError:
         return False
     return True
-
-
-@contextlib.contextmanager
-def _native_log() -> Iterator[None]:
-    """Sends what native code writes to stderr to the log, so that it cannot break a live view.
-
-    The runtimes announce their delegates on file descriptor 2 at every start, with no switch to
-    turn it off.
-    """
-    try:
-        stderr = sys.stderr.fileno() if sys.stderr else 2
-        saved = os.dup(stderr)
-    except (OSError, ValueError, AttributeError):
-        yield
-        return
-    with tempfile.TemporaryFile() as captured:
-        sys.stderr.flush()
-        os.dup2(captured.fileno(), stderr)
-        try:
-            yield
-        finally:
-            os.dup2(saved, stderr)
-            os.close(saved)
-            captured.seek(0)
-            for line in captured.read().decode("utf-8", "replace").splitlines():
-                _log.info("%s", line)

@@ -15,6 +15,8 @@ from edgecap.streaming import Stream
 _log = logging.getLogger(__name__)
 
 DEFAULT_MAX_GAP_S = 2.0
+# A pause is no gap before this many frames are missing, however slow the model.
+_LEAST_GAP_PERIODS = 3
 
 
 @dataclass
@@ -52,13 +54,16 @@ def run(
       stream: carries the state.
       sinks: told of every processed frame, in order.
       max_frames: stop after this many processed frames.
-      max_gap_s: after a longer pause between frames the state is reset.
+      max_gap_s: after a longer pause between frames, and one of more than three frame periods,
+        the state is reset.
 
     Returns:
       What was done; also after ``KeyboardInterrupt``, which ends the run in good order.
     """
     report = Report()
-    gate = RateGate(stream.model.spec.rate_hz)
+    rate_hz = stream.model.spec.rate_hz
+    gate = RateGate(rate_hz)
+    max_gap_s = max(max_gap_s, _LEAST_GAP_PERIODS / rate_hz)
     began = time.perf_counter()
     last_s: float | None = None
     try:

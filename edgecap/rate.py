@@ -23,13 +23,15 @@ class RateGate:
 
     def accepts(self, timestamp_s: float) -> bool:
         """Whether the frame with this timestamp is due."""
-        if self._next_s is None:
-            self._next_s = timestamp_s + self._period_s
-            return True
-        if timestamp_s < self._next_s - _EARLY * self._period_s:
-            return False
-        # Keep the beat, unless the source is so late that the beat is lost.
-        self._next_s = max(self._next_s, timestamp_s - self._period_s) + self._period_s
+        period_s, next_s = self._period_s, self._next_s
+        if next_s is not None:
+            if next_s - 3 * period_s < timestamp_s < next_s - _EARLY * period_s:
+                return False
+            if abs(timestamp_s - next_s) <= period_s:
+                self._next_s = next_s + period_s
+                return True
+        # The first frame, one after a pause, or a clock that was set: the beat starts anew.
+        self._next_s = timestamp_s + period_s
         return True
 
     def select(self, frames: Iterable[Frame]) -> Iterable[Frame]:

@@ -18,6 +18,7 @@ _DEFAULT_GESTURES = 200
 _GESTURES_A_SCENE = 20
 # Scenes for evaluation are numbered from here, those for training from 0, so none is both.
 _FIRST_EVALUATION_SEED = 1 << 48
+_SCENE_BITS = 24
 
 
 def open_recordings(
@@ -71,11 +72,13 @@ def _scenes(
             f"{name}: scenes are drawn at the model's own size and rate; leave them out"
         )
     left = options.get("gestures", _DEFAULT_GESTURES)
+    if left < 1:
+        raise DataError(f"{name}: expected at least 1 gesture")
     number = 0
     while left > 0:
         yield record_scene(
             Scene(
-                seed=_FIRST_EVALUATION_SEED + 1000 * first.seed + number,
+                seed=_FIRST_EVALUATION_SEED + (first.seed << _SCENE_BITS) + number,
                 height=spec.height,
                 width=spec.width,
                 rate_hz=rate_hz,

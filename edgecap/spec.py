@@ -7,10 +7,11 @@ here; nothing is read off the graph by position or by guess.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -24,10 +25,13 @@ FITS = ("stretch", "crop")
 COLORS = ("rgb",)
 DTYPES = ("int8", "uint8", "int16", "float32")
 ACTIVATIONS = ("softmax",)
+_INTEGER_LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
 
 # Guards against absurd values in a hostile file; far above anything that runs on a small computer.
 _MAX_SIDE = 4096
 _MAX_STATE_VALUES = 1 << 22
+_MAX_ROUNDS = 1000
+_MAX_INTEGER = 1 << 63
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,12 @@ class TensorSpec:
         if quantized and not (math.isfinite(self.scale) and self.scale > 0):
             raise SpecError(
                 f"{where}: expected a positive scale for {self.dtype}; got {self.scale}"
+            )
+        low, high = _INTEGER_LIMITS.get(self.dtype, (self.zero_point, self.zero_point))
+        if not low <= self.zero_point <= high:
+            raise SpecError(
+                f"{where}: expected a zero_point of {low} to {high} for {self.dtype}; "
+                f"got {self.zero_point}"
             )
 
 
@@ -156,12 +166,16 @@ class GoldenSpec:
       tolerance: largest difference allowed of a logit, in steps of its grid. Kernels differ in
         how they round ties, and in the last bits of the float cell state.
       reason: why it is this number.
+      rounds: how often the recorded frames are played, one round after the other.
     """
 
     tolerance: int
     reason: str
+    rounds: int = 1
 
     def __post_init__(self) -> None:
+        if not 1 <= self.rounds <= _MAX_ROUNDS:
+            raise SpecError(f"golden.rounds: expected 1 to {_MAX_ROUNDS}; got {self.rounds}")
         if not 0 <= self.tolerance <= 255:
             raise SpecError(f"golden.tolerance: expected 0 to 255 steps; got {self.tolerance}")
 
@@ -202,9 +216,12 @@ class ModelSpec:
         if not (math.isfinite(self.rate_hz) and 0 < self.rate_hz <= 1000):
             raise SpecError(f"rate_hz: expected above 0, at most 1000; got {self.rate_hz}")
         if len(set(self.labels)) != len(self.labels):
-            raise SpecError(f"labels: expected unique labels; got {', '.join(self.labels)}")
-        if any(not label or "\n" in label for label in self.labels):
-            raise SpecError("labels: expected non-empty labels without line breaks")
+            raise SpecError(f"labels: expected unique labels; got {_listed(self.labels)}")
+        if not all(label.isprintable() and label.strip() for label in self.labels):
+            raise SpecError(
+                "labels: expected printable labels without line breaks or control characters; "
+                f"got {_listed(self.labels)}"
+            )
         logits = self.output.tensor.shape[1]
         if len(self.labels) != logits:
             raise SpecError(
@@ -215,12 +232,19 @@ class ModelSpec:
             raise SpecError(f"decision.background: {background!r} is not among the labels")
         names = [state.name for state in self.states]
         if len(set(names)) != len(names):
-            raise SpecError(f"states: expected unique names; got {', '.join(names)}")
+            raise SpecError(f"states: expected unique names; got {_listed(names)}")
 
     def to_json(self) -> str:
-        """The spec as JSON text; :meth:`from_json` reads it back equal."""
+        """The spec as JSON text; :meth:`from_json` reads it back equal.
+
+        Raises:
+          SpecError: the provenance holds what JSON cannot say.
+        """
         document = {"edgecap": SPEC_VERSION} | dataclasses.asdict(self)
-        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        try:
+            return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        except (TypeError, ValueError) as error:
+            raise SpecError(f"the spec cannot be written as JSON: {error}") from error
 
     @classmethod
     def from_json(cls, text: str) -> ModelSpec:
@@ -277,6 +301,8 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return tuple(_convert(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value))
     expected = dict if origin is not None and issubclass(origin, Mapping) else kind
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) > _MAX_INTEGER:
+            raise SpecError(f"{where}: expected a number of sensible size")
         value = float(value)
     if not isinstance(value, expected) or (isinstance(value, bool) and kind is not bool):
         raise SpecError(f"{where}: expected {expected.__name__}; got {value!r}")
@@ -290,9 +316,7 @@ def _convert_fields(kind: type, value: Any, where: str) -> Any:
     fields = {f.name: f for f in dataclasses.fields(kind)}
     unknown = sorted(set(value) - set(fields))
     if unknown:
-        raise SpecError(
-            f"{where}: unknown {', '.join(unknown)}; expected one of {', '.join(fields)}"
-        )
+        raise SpecError(f"{where}: unknown {_listed(unknown)}; expected one of {', '.join(fields)}")
     converted = {}
     for name, spec in fields.items():
         if name in value:
@@ -300,6 +324,12 @@ def _convert_fields(kind: type, value: Any, where: str) -> Any:
         elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
             raise SpecError(f"{where}: {name} is missing")
     return kind(**converted)
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names from a file, safe to show: quoted, line breaks escaped, not too many."""
+    shown = [repr(name[:60]) for name in itertools.islice(names, 12)]
+    return ", ".join(shown)
 
 
 def _one_of(where: str, value: str, allowed: tuple[str, ...]) -> None:

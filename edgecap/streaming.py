@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,16 @@ class Snapshot:
     """A stream at one instant; independent of what the stream does afterwards.
 
     Attributes:
+      model: digest of the model that it belongs to.
       states: one array per state of the spec, in its order.
       frames: frames since the reset.
+      timestamp_s: of the last frame, or ``None`` before the first.
     """
 
+    model: str
     states: Arrays
     frames: int
+    timestamp_s: float | None
     _detector: EventDetector
 
 
@@ -74,6 +78,7 @@ class StreamingModel:
         self._interpreter, self._backend = open_interpreter(
             bundle.model, threads=threads, kernels=kernels, backend=backend
         )
+        self._digest = _digest(bundle)
         self._lock = threading.Lock()
         self._preprocess = Preprocessor(bundle.spec.input)
         self._exponentials = _exponentials(bundle.spec.output.tensor)
@@ -87,6 +92,11 @@ class StreamingModel:
     def bundle(self) -> Bundle:
         """The file's parts."""
         return self._bundle
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the flatbuffer and the labels: what the states and scores mean."""
+        return self._digest
 
     @property
     def backend(self) -> Backend:
@@ -159,6 +169,7 @@ class Stream:
         self._detector = EventDetector(model.labels, decision)
         self._states = model.initial_states()
         self._frames = 0
+        self._last_s: float | None = None
 
     @property
     def model(self) -> StreamingModel:
@@ -189,7 +200,9 @@ class Stream:
         model = self._model
         logits, self._states = model.infer(image, self._states)
         if timestamp_s is None:
-            timestamp_s = self._frames / model.spec.rate_hz
+            last_s = self._last_s
+            timestamp_s = 0.0 if last_s is None else last_s + 1.0 / model.spec.rate_hz
+        self._last_s = timestamp_s
         self._frames += 1
         probabilities = model.probabilities(logits)
         best = int(probabilities.argmax())
@@ -206,13 +219,16 @@ class Stream:
         self._states = self._model.initial_states()
         self._detector.reset()
         self._frames = 0
+        self._last_s = None
 
     def snapshot(self) -> Snapshot:
         """The stream as it is now."""
         # The arrays are never written to: each step makes new ones.
         return Snapshot(
+            model=self._model.digest,
             states=self._states,
             frames=self._frames,
+            timestamp_s=self._last_s,
             _detector=self._detector.copy(),
         )
 
@@ -220,11 +236,16 @@ class Stream:
         """Goes back to a snapshot of a stream of the same model.
 
         Raises:
-          StateError: the snapshot's states do not fit this model; the stream is as before.
+          StateError: the snapshot is of another model; the stream is as before.
         """
-        _check_states(snapshot.states, self._model.spec.states)
+        if snapshot.model != self._model.digest:
+            raise StateError(
+                f"the snapshot is of another model: expected one of {self._model.spec.name!r}, "
+                f"digest {self._model.digest[:12]}…; got {snapshot.model[:12]}…"
+            )
         self._states = snapshot.states
         self._frames = snapshot.frames
+        self._last_s = snapshot.timestamp_s
         self._detector = snapshot._detector.copy()
 
     def fork(self) -> Stream:
@@ -258,17 +279,14 @@ def load(
     return StreamingModel(read_bundle(path), threads=threads, kernels=kernels, backend=backend)
 
 
+def _digest(bundle: Bundle) -> str:
+    digest = hashlib.sha256(bundle.model)
+    digest.update("\n".join(bundle.spec.labels).encode())
+    return digest.hexdigest()
+
+
 def _exponentials(output: TensorSpec) -> npt.NDArray[np.float32] | None:
     if output.dtype not in ("int8", "uint8"):
         return None
     table: npt.NDArray[np.float32] = np.exp(-np.arange(256) * output.scale).astype(np.float32)
     return table
-
-
-def _check_states(states: Sequence[npt.NDArray[Any]], specs: Sequence[TensorSpec]) -> None:
-    found = [(state.shape, str(state.dtype)) for state in states]
-    expected = [(spec.shape, spec.dtype) for spec in specs]
-    if found != expected:
-        raise StateError(
-            f"the snapshot is of another model: expected states {expected}; got {found}"
-        )

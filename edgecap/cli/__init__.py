@@ -41,10 +41,15 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(verb, text) for verb, (_, text) in _VERBS.items()])
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+)
 @click.version_option(__version__, prog_name="edgecap")
 @click.option("--debug", is_flag=True, help="Show tracebacks and the log.")
-def cli(debug: bool) -> None:
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
     """Recognise what happens in front of a camera, frame by frame, on small computers.
 
     \b
@@ -57,6 +62,8 @@ def cli(debug: bool) -> None:
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.WARNING, format="edgecap: %(message)s"
     )
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -75,13 +82,13 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(error.format_message(), 1)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
-    except BrokenPipeError:
-        # The reader of our output has gone (`edgecap run … | head`): that is not a failure.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as error:
-        from edgecap.errors import EdgecapError
+        from edgecap.errors import EdgecapError, ReaderGoneError
 
+        if isinstance(error, ReaderGoneError):
+            # That is not a failure; and Python must not fail over it when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
         if debug or not isinstance(error, EdgecapError):
             raise
         _fail(str(error), 1)

@@ -55,7 +55,10 @@ def command(model: str, as_json: bool) -> None:
         f"decisions  smoothing {decision.smoothing_s} s, enter {decision.enter}, leave "
         f"{decision.leave}, background {decision.background or 'none'}"
     )
-    click.echo(f"golden     {len(bundle.golden.frames)} frames, tolerance {spec.golden.tolerance}")
+    click.echo(
+        f"golden     {len(bundle.golden.frames)} frames in {spec.golden.rounds} rounds, "
+        f"tolerance {spec.golden.tolerance} steps"
+    )
     for key, value in spec.provenance.items():
         click.echo(f"{key:<10} {value if isinstance(value, str) else json.dumps(value)}")
     tensors = [spec.input.tensor, *spec.states, spec.output.tensor]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgecap.errors import SinkError
+from edgecap.errors import ReaderGoneError, SinkError
 from edgecap.sinks.base import Result
 
 
@@ -23,10 +24,12 @@ class JsonLines:
       labels: the model's.
 
     Raises:
-      SinkError: the file cannot be written.
+      SinkError: the file cannot be opened, or, when writing, not be written.
+      ReaderGoneError: when writing: whoever read our standard output has gone.
     """
 
     def __init__(self, path: str, labels: Sequence[str]) -> None:
+        self._path = path
         self._labels = labels
         self._own = path != "-"
         try:
@@ -40,12 +43,20 @@ class JsonLines:
             raise SinkError(f"cannot write {path}: {error.strerror}") from error
 
     def write(self, result: Result) -> None:
-        self._file.write(json.dumps(to_record(result, self._labels), ensure_ascii=False) + "\n")
-        self._file.flush()
+        line = json.dumps(to_record(result, self._labels), ensure_ascii=False)
+        try:
+            self._file.write(line + "\n")
+            self._file.flush()
+        except BrokenPipeError as error:
+            raise ReaderGoneError("the reader of the JSON lines has gone") from error
+        except OSError as error:
+            raise SinkError(f"cannot write {self._path}: {error.strerror}") from error
 
     def close(self) -> None:
         if self._own:
-            self._file.close()
+            # What could not be written was reported when it was.
+            with contextlib.suppress(OSError):
+                self._file.close()
 
 
 def to_record(result: Result, labels: Sequence[str]) -> dict[str, Any]:

@@ -47,12 +47,20 @@ def open_source(
 
         return Camera(int(text))
     path = Path(text)
-    if path.is_dir():
+    kind = _kind(path) if text else None
+    if kind == "folder":
         from edgecap.sources.folder import ImageFolder
 
         return ImageFolder(path, rate_hz=rate_hz or _DEFAULT_FOLDER_RATE_HZ)
-    if path.is_file():
+    if kind == "file":
         from edgecap.sources.video import VideoFile
 
         return VideoFile(path)
     raise SourceError(f"{text}: no such file or folder; a source is {SOURCE_FORMS}")
+
+
+def _kind(path: Path) -> str | None:
+    try:
+        return "folder" if path.is_dir() else "file" if path.is_file() else None
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be opened: {error.strerror}") from error

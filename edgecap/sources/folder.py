@@ -55,4 +55,4 @@ def list_images(folder: Path) -> list[Path]:
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sorts digits by value: a2 before a10."""
     parts = re.split(r"(\d+)", name.lower())
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]

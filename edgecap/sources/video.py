@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgecap.errors import SourceError
 from edgecap.extras import require_cv2
+from edgecap.native import native_stderr_to_log
 from edgecap.sources.base import ClosingSource, Frame
 
 # A decoder may fail on one corrupt frame with good ones behind it; after this many in a row the
@@ -36,16 +37,21 @@ class VideoFile(ClosingSource):
         self.name = str(path)
         if not Path(path).is_file():
             raise SourceError(f"{path}: no such file")
-        self._capture = cv2.VideoCapture(str(path))
+        with native_stderr_to_log():
+            self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
             raise SourceError(f"{path}: OpenCV cannot open it as a video")
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate_hz: float | None = float(rate) if 0 < rate < 1000 else None
+        self._used = False
 
     def __iter__(self) -> Iterator[Frame]:
         cv2 = require_cv2("to read video files")
         period_s = 1.0 / self.rate_hz if self.rate_hz else 1.0 / 30.0
         expected = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        if self._used:
+            self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+        self._used = True
         index, failures, last_s = 0, 0, -1.0
         while True:
             good, image = self._capture.read()
@@ -86,7 +92,8 @@ class Camera(ClosingSource):
         cv2 = require_cv2("to read cameras")
         self.name = str(index)
         self._cv2 = cv2
-        self._capture = cv2.VideoCapture(index)
+        with native_stderr_to_log():
+            self._capture = cv2.VideoCapture(index)
         if not self._capture.isOpened():
             raise SourceError(
                 f"camera {index} does not open. Is it connected, and does no other program use it?"

@@ -14,6 +14,7 @@ from edgecap.synthetic.motions import BACKGROUND, GESTURES, Path, Pose
 from edgecap.synthetic.sprites import SHAPES, Sprite, draw_sprite
 
 DEFAULT_RATE_HZ = 12.0
+_SMALLEST, _LARGEST = 16, 4096
 _FADE_S = 0.2
 # An object must differ from the mean of the wall by this much (RGB distance) to be seen at all.
 _CONTRAST = 75.0
@@ -47,7 +48,7 @@ class Scene:
 
     Args:
       seed: any non-negative integer.
-      height, width: size of the frames in pixels; at least 16.
+      height, width: size of the frames in pixels; 16 to 4096.
       rate_hz: frames a second.
       gestures: the labels to perform in this order, a number of random ones, or ``None`` for an
         endless scene.
@@ -65,8 +66,10 @@ class Scene:
         rate_hz: float = DEFAULT_RATE_HZ,
         gestures: Sequence[str] | int | None = None,
     ) -> None:
-        if min(height, width) < 16:
-            raise ValueError(f"expected frames of at least 16×16 pixels; got {width}×{height}")
+        if min(height, width) < _SMALLEST or max(height, width) > _LARGEST:
+            raise ValueError(
+                f"expected frames of {_SMALLEST} to {_LARGEST} pixels a side; got {width}×{height}"
+            )
         if not 1.0 <= rate_hz <= 240.0:
             raise ValueError(f"expected a rate of 1 to 240 frames a second; got {rate_hz}")
         if not isinstance(gestures, (int, type(None))):

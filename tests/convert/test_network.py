@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from edgecap_convert.export.graph import convert_step
-from edgecap_convert.models.encoders import EncoderConfig
+from edgecap_convert.models.config import EncoderConfig, NeckConfig, NetworkConfig
 from edgecap_convert.models.folding import fold_batch_norm
-from edgecap_convert.models.necks import NeckConfig
-from edgecap_convert.models.network import Network, NetworkConfig, normalize
+from edgecap_convert.models.network import Network, normalize
 
 from edgecap.errors import ConfigError
 from edgecap.interpreter import open_interpreter

@@ -30,7 +30,7 @@ from edgecap_convert.training.runs import METRICS_FILE, Run, open_run, versions
 RECIPE = "int8"
 PARITY_FILE = "parity.json"
 _KERNELS = ("xnnpack", "builtin")
-_GOLDEN_FRAMES = 4
+_GOLDEN_FRAMES, _GOLDEN_ROUNDS = 4, 25
 # Room above what the two kinds of kernels differ by here, for kernels that were not tried.
 _TOLERANCE_FLOOR, _TOLERANCE_FACTOR = 4, 2
 
@@ -117,30 +117,34 @@ def _spec(run: Run, model: bytes, name: str) -> ModelSpec:
         states=tuple(tensor_spec(state, graph.tensors[inputs[state]]) for state in STATES),
         output=OutputSpec(tensor_spec(LOGITS, graph.tensors[outputs[LOGITS]])),
         decision=run.decision,
-        golden=GoldenSpec(0, "not yet measured"),
+        golden=GoldenSpec(0, "not yet measured", _GOLDEN_ROUNDS),
         recipe=RECIPE,
     )
 
 
 def _golden_frames(recordings: Sequence[Recording]) -> npt.NDArray[np.uint8]:
-    """Consecutive frames from within the first segment that is long enough."""
+    """A few frames from the longest segment, far enough apart to show that something moves."""
     recording = recordings[0]
     segment = max(recording.segments, key=lambda s: s.stop - s.start)
-    return recording.images[segment.start : segment.start + _GOLDEN_FRAMES]
+    chosen = np.linspace(segment.start, segment.stop - 1, _GOLDEN_FRAMES).astype(int)
+    return recording.images[chosen]
 
 
 def _record_golden(
     model: bytes, spec: ModelSpec, frames: npt.NDArray[np.uint8]
 ) -> tuple[Golden, GoldenSpec]:
-    outputs = {kernels: replay(_open(model, spec, kernels=kernels), frames) for kernels in _KERNELS}
+    outputs = {
+        kernels: replay(_open(model, spec, kernels=kernels), frames, rounds=_GOLDEN_ROUNDS)
+        for kernels in _KERNELS
+    }
     first, second = (values.astype(np.int64) for values in outputs.values())
     apart = int(np.abs(first - second).max())
     tolerance = max(_TOLERANCE_FLOOR, _TOLERANCE_FACTOR * apart)
     reason = (
-        f"{' and '.join(_KERNELS)} kernels are {apart} steps apart on these frames; "
+        f"{' and '.join(_KERNELS)} kernels are {apart} steps apart over {len(first)} frames; "
         f"{_TOLERANCE_FACTOR} times that, at least {_TOLERANCE_FLOOR}"
     )
-    return Golden(frames, outputs), GoldenSpec(tolerance, reason)
+    return Golden(frames, outputs), GoldenSpec(tolerance, reason, _GOLDEN_ROUNDS)
 
 
 def _open(model: bytes, spec: ModelSpec, **runtime: Any) -> StreamingModel:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 
@@ -18,9 +16,8 @@ import tensorflow as tf
 from edgecap.contract import SIGNATURE
 from edgecap.errors import ConfigError
 from edgecap.flatbuffer import Graph, read_graph
+from edgecap.native import native_stderr_to_log
 from edgecap_convert.models.network import Network, State
-
-_log = logging.getLogger(__name__)
 
 IMAGE, FEATURES, LOGITS, STATES = "image", "features", "logits", ("h", "c")
 
@@ -109,25 +106,12 @@ def _check_float(graph: Graph) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Sends what the converter prints, to Python and to the native streams, to the log."""
+    """Sends what the converter prints, from Python and from native code, to the log."""
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel(logging.ERROR)
-    saved = [os.dup(1), os.dup(2)]
-    with tempfile.TemporaryFile() as captured:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os.dup2(captured.fileno(), 1)
-        os.dup2(captured.fileno(), 2)
-        try:
+    try:
+        with native_stderr_to_log(stdout=True):
             yield
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for number, descriptor in enumerate(saved, 1):
-                os.dup2(descriptor, number)
-                os.close(descriptor)
-            logger.setLevel(level)
-            captured.seek(0)
-            for line in captured.read().decode("utf-8", "replace").splitlines():
-                _log.debug("%s", line)
+    finally:
+        logger.setLevel(level)

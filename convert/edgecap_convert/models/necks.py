@@ -2,30 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import tf_keras as keras
 
-from edgecap.errors import ConfigError
-from edgecap_convert.models.encoders import EncoderConfig, build_encoder
-
-
-@dataclass(frozen=True)
-class NeckConfig:
-    """1×1 convolution, flatten, dense: cheap, and each grid cell keeps weights of its own.
-
-    Attributes:
-      channels: channels of the 1×1 convolution.
-      features: length of the feature vector.
-    """
-
-    channels: int = 16
-    features: int = 64
-
-    def __post_init__(self) -> None:
-        for name in ("channels", "features"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"neck.{name}: expected 1 or more; got {getattr(self, name)}")
+from edgecap_convert.models.config import EncoderConfig, NeckConfig
+from edgecap_convert.models.encoders import build_encoder
 
 
 def build_frame_network(encoder: EncoderConfig, neck: NeckConfig) -> keras.Model:

@@ -2,46 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from edgecap.errors import ConfigError
-from edgecap_convert.models.encoders import EncoderConfig
+from edgecap_convert.models.config import NetworkConfig
 from edgecap_convert.models.folding import fold_batch_norm
 from edgecap_convert.models.heads import ClassificationHead
-from edgecap_convert.models.necks import NeckConfig, build_frame_network
+from edgecap_convert.models.necks import build_frame_network
 from edgecap_convert.models.recurrent import LSTMStep
 from edgecap_convert.quantization import grids
 from edgecap_convert.quantization.encoder import output_range, quantize_frame_network
 from edgecap_convert.quantization.ranges import RangeSchedule
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """Everything that fixes the shape of a network.
-
-    Attributes:
-      classes: number of labels, at least 2.
-      encoder, neck: see there.
-      units: width of the LSTM's states.
-    """
-
-    classes: int
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    neck: NeckConfig = field(default_factory=NeckConfig)
-    units: int = 64
-
-    def __post_init__(self) -> None:
-        if self.classes < 2:
-            raise ConfigError(f"classes: expected at least 2; got {self.classes}")
-        if self.units < 1:
-            raise ConfigError(f"units: expected 1 or more; got {self.units}")
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 class State(NamedTuple):

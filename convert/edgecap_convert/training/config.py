@@ -12,8 +12,7 @@ from edgecap.quantization import image_tensor
 from edgecap.spec import InputSpec, from_plain
 from edgecap.synthetic import DEFAULT_RATE_HZ
 from edgecap_convert.data import FrameFormat
-from edgecap_convert.models.encoders import EncoderConfig
-from edgecap_convert.models.necks import NeckConfig
+from edgecap_convert.models.config import EncoderConfig, NeckConfig
 
 if sys.version_info >= (3, 11):
     import tomllib

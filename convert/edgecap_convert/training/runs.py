@@ -26,7 +26,8 @@ from edgecap.bundle import write_atomically
 from edgecap.errors import ConfigError, DataError
 from edgecap.evaluation import Predictor
 from edgecap.spec import DecisionSpec, InputSpec
-from edgecap_convert.models.network import Network, NetworkConfig
+from edgecap_convert.models.config import NetworkConfig
+from edgecap_convert.models.network import Network
 from edgecap_convert.training.config import TrainConfig
 from edgecap_convert.training.optimise import History
 from edgecap_convert.training.predict import network_predictor

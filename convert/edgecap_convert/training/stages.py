@@ -19,7 +19,8 @@ from edgecap.spec import DecisionSpec
 from edgecap_convert.data import SequenceBatch, TrainingData, batches
 from edgecap_convert.data.scenes import pose_batches
 from edgecap_convert.data.sequences import prefetch
-from edgecap_convert.models.network import Network, NetworkConfig, normalize
+from edgecap_convert.models.config import NetworkConfig
+from edgecap_convert.models.network import Network, normalize
 from edgecap_convert.training.config import TrainConfig
 from edgecap_convert.training.optimise import History, optimise, optimizer
 from edgecap_convert.training.predict import NetworkPredictor
