@@ -8,7 +8,6 @@ float.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import environment
+import record
 
 _FRESH = "synthetic:seed=17,gestures=400"
 
@@ -62,20 +61,11 @@ def measure(folder: Path, seed: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = record.parser(__doc__)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="write the result here")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        result = {
-            "command": f"python benchmarks/end_to_end.py --seed {arguments.seed}",
-            "result": measure(Path(folder), arguments.seed),
-            "environment": environment.describe(),
-        }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if arguments.json:
-        arguments.json.write_text(text + "\n")
+        record.publish(measure(Path(folder), arguments.seed), arguments)
 
 
 if __name__ == "__main__":

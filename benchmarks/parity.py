@@ -9,14 +9,12 @@ side carries its own over 2,000 frames of a scene that no training has seen.
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import environment
 import numpy as np
+import record
 from edgecap_convert.data import open_training_data
 from edgecap_convert.export.convert import finish
 from edgecap_convert.parity.compare import free_running, teacher_forced
@@ -68,20 +66,11 @@ def measure(run_path: Path, model_path: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = record.parser(__doc__)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--json", type=Path, help="write the result here")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        result = {
-            "command": f"python benchmarks/parity.py {arguments.run}",
-            "result": measure(arguments.run, Path(folder) / "model.tflite"),
-            "environment": environment.describe(),
-        }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if arguments.json:
-        arguments.json.write_text(text + "\n")
+        record.publish(measure(arguments.run, Path(folder) / "model.tflite"), arguments)
 
 
 if __name__ == "__main__":

@@ -5,15 +5,12 @@ python benchmarks/startup.py [--json FILE]
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-import environment
+import record
 
 _COMMANDS = {
     "python_alone": ["-c", "pass"],
@@ -30,22 +27,13 @@ def seconds(arguments: list[str]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, help="write the result here")
-    arguments = parser.parse_args()
+    arguments = record.parser(__doc__).parse_args()
     times: dict[str, list[float]] = {name: [] for name in _COMMANDS}
     for _ in range(_RUNS):
         for name, command in _COMMANDS.items():
             times[name].append(seconds(command))
-    result = {
-        "command": "python benchmarks/startup.py",
-        "median_seconds": {name: round(statistics.median(t), 4) for name, t in times.items()},
-        "environment": environment.describe(),
-    }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if arguments.json:
-        arguments.json.write_text(text + "\n")
+    medians = {name: round(statistics.median(t), 4) for name, t in times.items()}
+    record.publish({"median_seconds": medians}, arguments)
 
 
 if __name__ == "__main__":

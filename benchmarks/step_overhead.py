@@ -9,14 +9,12 @@ their own, so that a change of the machine's speed meets both.
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import environment
 import numpy as np
+import record
 
 import edgecap
 from edgecap.assets import resolve_model
@@ -79,19 +77,10 @@ def measure(path: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = record.parser(__doc__)
     parser.add_argument("model", nargs="?", default="demo")
-    parser.add_argument("--json", type=Path, help="write the result here")
     arguments = parser.parse_args()
-    result = {
-        "command": f"python benchmarks/step_overhead.py {arguments.model}",
-        "result": measure(resolve_model(arguments.model)),
-        "environment": environment.describe(),
-    }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if arguments.json:
-        arguments.json.write_text(text + "\n")
+    record.publish(measure(resolve_model(arguments.model)), arguments)
 
 
 if __name__ == "__main__":

@@ -60,7 +60,8 @@ def command(model: str, as_json: bool) -> None:
         f"tolerance {spec.golden.tolerance} steps"
     )
     for key, value in spec.provenance.items():
-        click.echo(f"{key:<10} {value if isinstance(value, str) else json.dumps(value)}")
+        for line in _lines(value):
+            click.echo(f"{key:<10} {line}")
     tensors = [spec.input.tensor, *spec.states, spec.output.tensor]
     roles = ["input", *("state" for _ in spec.states), "output"]
     rows = [["tensor", "role", "dtype", "shape", "scale", "zero-point"]]
@@ -74,6 +75,17 @@ def command(model: str, as_json: bool) -> None:
     rows = [["operator", "dtype", "count"]]
     rows += [[entry["name"], entry["dtype"], str(entry["count"])] for entry in operators]
     click.echo(table(rows))
+
+
+def _lines(value: Any) -> list[str]:
+    """Provenance for people; nested settings are left to ``--json``."""
+    if isinstance(value, list):
+        return [str(item) for item in value]
+    if isinstance(value, dict) and any(isinstance(item, dict) for item in value.values()):
+        return ["(see --json)"]
+    if isinstance(value, dict):
+        return [", ".join(f"{name} {item}" for name, item in value.items())]
+    return [str(value)]
 
 
 def _operators(graph: Any) -> list[dict[str, Any]]:

@@ -46,57 +46,38 @@ class SequenceUpdate:
         self._optimizer = optimizer
         self._training = moving_ranges
         self._state: State | None = None
-        self._on_images = tf.function(self._update_on_images)
-        self._on_features = tf.function(self._update_on_features)
+        self._update = tf.function(self._traced_update)
 
     def __call__(self, batch: SequenceBatch | FeatureBatch) -> tf.Tensor:
         """One update; returns the loss."""
         state = self._state
         if state is None:
             state = self._network.initial_state(len(batch.labels))
-        rest = (tf.constant(batch.labels), tf.constant(batch.weights), tf.constant(batch.resets))
-        if isinstance(batch, FeatureBatch):
-            loss, self._state = self._on_features(tf.constant(batch.features), *rest, state)
-        else:
-            loss, self._state = self._on_images(tf.constant(batch.images), *rest, state)
+        inputs = batch.features if isinstance(batch, FeatureBatch) else batch.images
+        given = (inputs, batch.labels, batch.weights, batch.resets)
+        loss, self._state = self._update(*map(tf.constant, given), state)
         return loss
 
-    def _update_on_images(
+    def _traced_update(
         self,
-        images: tf.Tensor,
+        inputs: tf.Tensor,
         labels: tf.Tensor,
         weights: tf.Tensor,
         resets: tf.Tensor,
         state: State,
     ) -> tuple[tf.Tensor, State]:
+        network, training = self._network, self._training
         with tf.GradientTape() as tape:
-            # Batch statistics stay as they are: consecutive frames are no fair sample.
-            logits, state = self._network.clip(
-                normalize(images), state, resets=resets, training=self._training
-            )
+            if inputs.dtype == tf.uint8:
+                # Batch statistics stay as they are: consecutive frames are no fair sample.
+                images = normalize(inputs)
+                logits, state = network.clip(images, state, resets=resets, training=training)
+            else:
+                logits, state = network.recur(inputs, state, resets=resets, training=training)
             loss = sequence_loss(logits, labels, weights)
-        self._apply(tape, loss)
-        return loss, state
-
-    def _update_on_features(
-        self,
-        features: tf.Tensor,
-        labels: tf.Tensor,
-        weights: tf.Tensor,
-        resets: tf.Tensor,
-        state: State,
-    ) -> tuple[tf.Tensor, State]:
-        with tf.GradientTape() as tape:
-            logits, state = self._network.recur(
-                features, state, resets=resets, training=self._training
-            )
-            loss = sequence_loss(logits, labels, weights)
-        self._apply(tape, loss)
-        return loss, state
-
-    def _apply(self, tape: tf.GradientTape, loss: tf.Tensor) -> None:
         gradients = tape.gradient(loss, self._variables)
         self._optimizer.apply_gradients(zip(gradients, self._variables, strict=True))
+        return loss, state
 
 
 def sequence_loss(logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

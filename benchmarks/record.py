@@ -1,0 +1,71 @@
+"""How every benchmark is called and what it leaves: a result with its command and environment."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = (
+    "edgecap",
+    "ai-edge-litert",
+    "tflite-runtime",
+    "numpy",
+    "opencv-python-headless",
+    "tensorflow",
+)
+
+
+def parser(documentation: str | None) -> argparse.ArgumentParser:
+    """A parser with ``--json FILE``, described by the first line of the script's docstring."""
+    made = argparse.ArgumentParser(description=(documentation or "").partition("\n")[0])
+    made.add_argument("--json", type=Path, help="write the result here too")
+    return made
+
+
+def publish(result: Any, arguments: argparse.Namespace) -> None:
+    """Prints the result with its command and environment; writes it where ``--json`` says."""
+    script, *rest = sys.argv
+    if "--json" in rest:
+        at = rest.index("--json")
+        del rest[at : at + 2]
+    document = {
+        "command": " ".join(["python", f"benchmarks/{Path(script).name}", *rest]),
+        "result": result,
+        "environment": describe(),
+    }
+    text = json.dumps(document, indent=2)
+    print(text)
+    if arguments.json:
+        arguments.json.write_text(text + "\n")
+
+
+def describe() -> dict[str, Any]:
+    """Processor, system and versions."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "load_1min": round(os.getloadavg()[0], 2),
+        "versions": versions,
+    }
+
+
+def _cpu_name() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith(("model name", "Model")):
+            return line.partition(":")[2].strip()
+    return platform.processor()
