@@ -18,7 +18,7 @@ from typing import Any
 
 import record
 
-_FRESH = "synthetic:seed=17,gestures=400"
+_FRESH = "synthetic:seed=17,gestures=1500"
 
 
 def edgecap(*arguments: str) -> tuple[dict[str, Any], float]:

@@ -160,7 +160,7 @@ def test_an_unreadable_clip_is_refused_by_name(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("unit = 3", "unknown unit"),
+        ("unit = 3", "unknown 'unit'"),
         ("units = 'many'", "units: expected int"),
         ("[encoder]\nstride = 5", "encoder.stride"),
         ("[joint]\nsteps = -1", "steps"),

@@ -40,9 +40,9 @@ class ClipData:
         clips = find_clips(name)
         self.labels = tuple(dict.fromkeys(clip.label for clip in clips))
         self.background = BACKGROUND if BACKGROUND in self.labels else None
-        decoded = [
-            (clip, _decode(clip, frames)) for clip in tqdm(clips, desc="decode", unit="clip")
-        ]
+        # Closed by the with statement also on errors, so that their message starts a line.
+        with tqdm(clips, desc="decode", unit="clip") as bar:
+            decoded = [(clip, _decode(clip, frames)) for clip in bar]
         held_out = _hold_out(clips, np.random.default_rng(seed))
         self._training = [
             (images, self.labels.index(clip.label))

@@ -72,7 +72,7 @@ class TrainConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     neck: NeckConfig = field(default_factory=NeckConfig)
     units: int = 64
-    feature_windows: int = 40
+    feature_windows: int = 60
     pretrain: StageConfig = StageConfig(500, 128, 1, 5e-3, 500, 0)
     recurrent: StageConfig = StageConfig(1200, 48, 48, 1e-2, 120, 4)
     joint: StageConfig = StageConfig(200, 16, 24, 1e-3, 50, 0)

