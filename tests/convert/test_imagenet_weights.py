@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from edgecap.errors import ConfigError
 from edgecap_convert.models.config import EncoderConfig
 from edgecap_convert.models.encoders import build_encoder
 from edgecap_convert.models.folding import fold_batch_norm
+
+from edgecap.errors import ConfigError
 
 
 @pytest.mark.data
