@@ -55,6 +55,8 @@ _OPERATORS = {
     44: "UNIDIRECTIONAL_SEQUENCE_LSTM",
     45: "STRIDED_SLICE",
     49: "SPLIT",
+    55: "MAXIMUM",
+    57: "MINIMUM",
     114: "QUANTIZE",
     118: "IF",
     119: "WHILE",

@@ -17,8 +17,10 @@ from edgecap.contract import SIGNATURE
 from edgecap.flatbuffer import read_graph
 from tests.convert.conftest import SmallRun
 
-# A tie in a gate's pre-activation (step 1/16) is worth up to 4 steps of σ and 8 of tanh.
-LARGEST_STEPS = 8
+# A tie in a gate's pre-activation (1/16) moves σ by up to 4/256 and tanh by up to 8/128. In steps of
+# 1/128 that is at most 8 in c' through g, 8 through the forget gate (|c| ≤ 4) and 2 through i; the
+# rest is the float cell's own rounding.
+LARGEST_STEPS = 8 + 1e-3
 
 
 def test_training_learns_and_int8_keeps_it(small_run: SmallRun) -> None:
@@ -83,7 +85,7 @@ def test_only_the_cell_state_is_float(small_run: SmallRun) -> None:
     assert not any(tensor.is_variable for tensor in graph.tensors)
     for operator in graph.operators:
         if graph.tensors[operator.outputs[0]].dtype == "float32":
-            assert operator.name in {"DEQUANTIZE", "MUL", "ADD", "TANH"}
+            assert operator.name in {"DEQUANTIZE", "MUL", "ADD", "MINIMUM", "MAXIMUM", "TANH"}
     convolutions = [o for o in graph.operators if "CONV" in o.name]
     assert convolutions
     for operator in convolutions:

@@ -22,7 +22,14 @@ from edgecap_convert.models.network import Network, State
 IMAGE, FEATURES, LOGITS, STATES = "image", "features", "logits", ("h", "c")
 
 # Float operators that the cell state, and nothing else, may use.
-_CELL_OPERATORS = {"DEQUANTIZE": 3, "MUL": 2, "ADD": 1, "TANH": 1}
+_CELL_OPERATORS = {
+    "DEQUANTIZE": 3,
+    "MUL": 2,
+    "ADD": 1,
+    "MINIMUM": 1,
+    "MAXIMUM": 1,
+    "TANH": 1,
+}
 
 
 def convert_step(network: Network) -> bytes:
