@@ -17,9 +17,9 @@ from edgecap.contract import SIGNATURE
 from edgecap.flatbuffer import read_graph
 from tests.convert.conftest import SmallRun
 
-# A tie in a gate's pre-activation (1/16) moves σ by up to 4/256 and tanh by up to 8/128. In steps of
-# 1/128 that is at most 8 in c' through g, 8 through the forget gate (|c| ≤ 4) and 2 through i; the
-# rest is the float cell's own rounding.
+# A tie in a gate's pre-activation (1/16) moves σ by up to 4/256 and tanh by up to 8/128. In steps
+# of 1/128 that is at most 8 in c' through g, 8 through the forget gate (|c| ≤ 4) and 2 through i;
+# the rest is the float cell's own rounding.
 LARGEST_STEPS = 8 + 1e-3
 
 
