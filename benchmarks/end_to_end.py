@@ -40,6 +40,7 @@ def measure(folder: Path, seed: int) -> dict[str, Any]:
     parity, convert_s = edgecap("convert", run, "--out", model)
     int8, evaluate_s = edgecap("evaluate", model, _FRESH)
     floating, _ = edgecap("evaluate", run, _FRESH)
+    fake_quant, _ = edgecap("evaluate", run, _FRESH, "--network", "fake-quant")
     return {
         "seconds": {
             "train": round(train_s, 1),
@@ -49,7 +50,7 @@ def measure(folder: Path, seed: int) -> dict[str, Any]:
         },
         "fresh_scenes": {
             mode: {name: result[name] for name in ("accuracy", "frame_accuracy", "events")}
-            for mode, result in (("float", floating), ("int8", int8))
+            for mode, result in (("float", floating), ("fake_quant", fake_quant), ("int8", int8))
         },
         "validation": {
             mode: {name: result[name] for name in ("accuracy", "frame_accuracy", "events")}

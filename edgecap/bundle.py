@@ -16,6 +16,7 @@ import io
 import math
 import os
 import stat
+import threading
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -113,7 +114,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
       ModelFileError: the folder does not exist or cannot be written.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    if not path.name:
+        raise ModelFileError(f"cannot write {str(path)!r}: expected the name of a file")
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         try:
             with beside.open("xb") as file:
@@ -126,6 +129,20 @@ def write_atomically(path: Path, data: bytes) -> None:
             raise
     except OSError as error:
         raise ModelFileError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def check_writable(path: Path) -> None:
+    """Tells before a long job whether its result can be written.
+
+    Raises:
+      ModelFileError: no such folder, no right to write there, or the path is a folder.
+    """
+    if not path.name or path.is_dir():
+        raise ModelFileError(f"cannot write {str(path)!r}: expected the name of a file")
+    if not path.parent.is_dir():
+        raise ModelFileError(f"cannot write {path}: no such folder {path.parent}")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ModelFileError(f"cannot write {path}: no permission to write to {path.parent}")
 
 
 def read_bundle(path: str | Path) -> Bundle:
@@ -212,6 +229,14 @@ def _check_entry(entry: zipfile.ZipInfo, name: str) -> None:
         raise ModelFileError(f"{name}: expected a stored or deflated member of the zip")
 
 
+def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
+    """Together no larger than one member of a model file may be."""
+    for entry in entries:
+        _check_entry(entry, f"{GOLDEN_MEMBER}: {entry.filename!r}")
+    if sum(entry.file_size for entry in entries) > _MAX_MEMBER:
+        raise ModelFileError(f"{GOLDEN_MEMBER} claims to hold more than {_MAX_MEMBER} bytes")
+
+
 def _explain_no_zip(data: bytes) -> str:
     if data[4:8] == IDENTIFIER:
         return (
@@ -234,8 +259,9 @@ def _unpack_golden(data: bytes) -> Golden:
     arrays: dict[str, npt.NDArray[Any]] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for entry in archive.infolist():
-                _check_entry(entry, f"{GOLDEN_MEMBER}: {entry.filename!r}")
+            entries = archive.infolist()
+            _check_entries(entries)
+            for entry in entries:
                 arrays[entry.filename.removesuffix(".npy")] = _read_array(archive.read(entry))
         frames = arrays.pop("frames")
     except ModelFileError:

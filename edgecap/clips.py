@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecap.errors import DataError, EdgecapError
+from edgecap.errors import DataError, EdgecapError, MissingDependencyError
 from edgecap.preprocess import Image, resize
 from edgecap.rate import RateGate
 from edgecap.sources import open_source
@@ -46,6 +46,8 @@ class Clip:
             with open_source(self.path, rate_hz=rate_hz) as source:
                 for frame in RateGate(rate_hz).select(source):
                     yield resize(frame.image, spec), frame.timestamp_s
+        except MissingDependencyError:
+            raise
         except EdgecapError as error:
             raise DataError(f"unreadable clip: {error}") from error
 
@@ -54,27 +56,26 @@ def find_clips(folder: str | Path) -> list[Clip]:
     """Lists the clips of a folder per class, classes and clips in natural order.
 
     Raises:
-      DataError: no such folder, no clips, or fewer than two classes.
+      DataError: no such folder, a folder that cannot be read, or no clips.
     """
     root = Path(folder)
-    if not root.is_dir():
-        raise DataError(f"{folder}: no such folder; expected a folder per class, or 'synthetic:'")
     clips = []
-    classes = (d for d in root.iterdir() if d.is_dir() and not d.name.startswith("."))
-    for directory in sorted(classes, key=lambda d: natural_key(d.name)):
-        found = [entry for entry in directory.iterdir() if _is_clip(entry)]
-        found.sort(key=lambda entry: natural_key(entry.name))
-        clips += [Clip(entry, directory.name) for entry in found]
+    try:
+        if not root.is_dir():
+            raise DataError(
+                f"{folder}: no such folder; expected a folder per class, or 'synthetic:'"
+            )
+        classes = (d for d in root.iterdir() if d.is_dir() and not d.name.startswith("."))
+        for directory in sorted(classes, key=lambda d: natural_key(d.name)):
+            found = [entry for entry in directory.iterdir() if _is_clip(entry)]
+            found.sort(key=lambda entry: natural_key(entry.name))
+            clips += [Clip(entry, directory.name) for entry in found]
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read: {error.strerror}") from error
     if not clips:
         raise DataError(
             f"{folder}: no clips found; expected CLASS/clip.mp4 or CLASS/clip/frame.jpg, "
             f"videos being {', '.join(VIDEO_SUFFIXES)}"
-        )
-    labels = sorted({clip.label for clip in clips})
-    if len(labels) < 2:
-        raise DataError(
-            f"{folder}: all {len(clips)} clips are of one class, {labels[0]!r}; expected at least "
-            "two class folders"
         )
     return clips
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import sys
 from typing import Any
 
 from edgecap.errors import MissingDependencyError
+from edgecap.native import native_stderr_to_log
 
 
 def require_cv2(purpose: str) -> Any:
@@ -26,7 +28,13 @@ def require_convert(module: str, purpose: str) -> Any:
     for package, name in (("tensorflow", "TensorFlow"), ("tf_keras", "tf-keras")):
         if importlib.util.find_spec(package) is None:
             raise _missing(name, "convert", purpose)
-    return importlib.import_module(module)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with native_stderr_to_log():
+        imported = importlib.import_module(module)
+        if "tensorflow" in sys.modules:
+            # It looks for accelerators when it is first used, and writes about that too.
+            sys.modules["tensorflow"].config.list_logical_devices()
+    return imported
 
 
 def _require(module: str, name: str, extra: str, purpose: str) -> Any:
@@ -38,5 +46,6 @@ def _require(module: str, name: str, extra: str, purpose: str) -> Any:
 
 def _missing(name: str, extra: str, purpose: str) -> MissingDependencyError:
     return MissingDependencyError(
-        f"{name} is needed {purpose}. Install it with: pip install 'edgecap[{extra}]'"
+        f"{name} is needed {purpose}. Install edgecap with the extra {extra!r}, in its checkout: "
+        f"pip install '.[{extra}]'"
     )

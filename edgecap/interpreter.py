@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -89,8 +90,7 @@ def open_interpreter(
             interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise BackendError(f"{name} cannot run this model: {error}") from error
-    version = importlib.metadata.version(_BACKENDS[name][1])
-    return interpreter, Backend(name, version, kernels, threads)
+    return interpreter, Backend(name, _version(name), kernels, threads)
 
 
 def available_backends() -> list[str]:
@@ -119,8 +119,11 @@ def _import_backend(name: str | None) -> tuple[Any, str]:
 
 
 def _find(name: str) -> bool:
+    return importlib.util.find_spec(_BACKENDS[name][0].partition(".")[0]) is not None
+
+
+def _version(name: str) -> str:
     try:
-        importlib.metadata.version(_BACKENDS[name][1])
+        return importlib.metadata.version(_BACKENDS[name][1])
     except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+        return "(version unknown)"

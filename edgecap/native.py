@@ -7,10 +7,12 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 
 _log = logging.getLogger(__name__)
 _STDOUT, _STDERR = 1, 2
+_lock = threading.RLock()
 
 
 @contextlib.contextmanager
@@ -24,14 +26,19 @@ def native_stderr_to_log(*, stdout: bool = False) -> Iterator[None]:
       stdout: the same for standard output.
     """
     descriptors = [_STDERR, _STDOUT] if stdout else [_STDERR]
-    _flush()
-    try:
-        saved = [os.dup(descriptor) for descriptor in descriptors]
-    except OSError:
-        # Closed: nothing can be written there.
-        yield
-        return
-    with tempfile.TemporaryFile() as captured:
+    # Descriptors belong to the process: two of these at once would put back each other's.
+    with _lock, contextlib.ExitStack() as stack:
+        try:
+            captured = stack.enter_context(tempfile.TemporaryFile())
+            saved = []
+            for descriptor in descriptors:
+                saved.append(os.dup(descriptor))
+                stack.callback(os.close, saved[-1])
+        except OSError:
+            # No folder for temporary files, or the streams are closed: then nothing is captured.
+            yield
+            return
+        _flush()
         for descriptor in descriptors:
             os.dup2(captured.fileno(), descriptor)
         try:
@@ -40,7 +47,6 @@ def native_stderr_to_log(*, stdout: bool = False) -> Iterator[None]:
             _flush()
             for descriptor, copy in zip(descriptors, saved, strict=True):
                 os.dup2(copy, descriptor)
-                os.close(copy)
             captured.seek(0)
             for line in captured.read().decode("utf-8", "replace").splitlines():
                 _log.debug("%s", line)

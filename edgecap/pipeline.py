@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -28,7 +29,7 @@ class Report:
       resets: times that the state was reset because of a gap.
       events: starts reported.
       seconds: wall-clock time.
-      step_ms: time of each step, preprocessing and decision included.
+      step_ms: times of the last 10,000 steps, preprocessing and decision included.
     """
 
     frames: int = 0
@@ -36,7 +37,7 @@ class Report:
     resets: int = 0
     events: int = 0
     seconds: float = 0.0
-    step_ms: list[float] = field(default_factory=list)
+    step_ms: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
 
 
 def run(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgecap.spec import TensorSpec
+from edgecap.spec import CAMERA_SCALE, TensorSpec
 
 
 def quantize(real: npt.ArrayLike, tensor: TensorSpec) -> npt.NDArray[Any]:
@@ -41,4 +41,4 @@ def reset_value(tensor: TensorSpec) -> int:
 
 def image_tensor(height: int, width: int) -> TensorSpec:
     """The camera's grid: real = (u8 − 128) / 127.5, stored as int8 = u8 − 128."""
-    return TensorSpec("image", (1, height, width, 3), "int8", scale=1 / 127.5, zero_point=0)
+    return TensorSpec("image", (1, height, width, 3), "int8", scale=CAMERA_SCALE, zero_point=0)

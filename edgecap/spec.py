@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -25,6 +25,8 @@ FITS = ("stretch", "crop")
 COLORS = ("rgb",)
 DTYPES = ("int8", "uint8", "int16", "float32")
 ACTIVATIONS = ("softmax",)
+#: The image's grid: real = (u8 − 128) / 127.5, stored as int8 = u8 − 128.
+CAMERA_SCALE = 1 / 127.5
 _INTEGER_LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
 
 # Guards against absurd values in a hostile file; far above anything that runs on a small computer.
@@ -93,6 +95,12 @@ class InputSpec:
             raise SpecError(f"input: expected a shape of (1, H, W, 3); got {shape}")
         if self.tensor.dtype not in ("int8", "float32"):
             raise SpecError(f"input: expected dtype int8 or float32; got {self.tensor.dtype}")
+        camera = math.isclose(self.tensor.scale, CAMERA_SCALE, rel_tol=1e-6)
+        if self.tensor.dtype == "int8" and not (camera and self.tensor.zero_point == 0):
+            raise SpecError(
+                "input: expected the camera's grid, scale 1/127.5 and zero_point 0; got "
+                f"{self.tensor.scale} and {self.tensor.zero_point}"
+            )
         _one_of("input.color", self.color, COLORS)
         _one_of("input.resize", self.resize, RESIZE_METHODS)
         _one_of("input.fit", self.fit, FITS)
@@ -215,13 +223,9 @@ class ModelSpec:
         _one_of("task", self.task, TASKS)
         if not (math.isfinite(self.rate_hz) and 0 < self.rate_hz <= 1000):
             raise SpecError(f"rate_hz: expected above 0, at most 1000; got {self.rate_hz}")
-        if len(set(self.labels)) != len(self.labels):
-            raise SpecError(f"labels: expected unique labels; got {_listed(self.labels)}")
-        if not all(label.isprintable() and label.strip() for label in self.labels):
-            raise SpecError(
-                "labels: expected printable labels without line breaks or control characters; "
-                f"got {_listed(self.labels)}"
-            )
+        check_labels(self.labels)
+        if not self.name.isprintable() or not self.recipe.isprintable():
+            raise SpecError("name and recipe: expected printable text")
         logits = self.output.tensor.shape[1]
         if len(self.labels) != logits:
             raise SpecError(
@@ -267,6 +271,17 @@ class ModelSpec:
                 "Convert the model again, or install the edgecap that made it"
             )
         return from_plain(cls, document, "spec")
+
+
+def check_labels(labels: Sequence[str]) -> None:
+    """Raises ``SpecError`` unless labels are unique and printable on one line."""
+    if len(set(labels)) != len(labels):
+        raise SpecError(f"labels: expected unique labels; got {_listed(labels)}")
+    if not all(label.isprintable() and label.strip() for label in labels):
+        raise SpecError(
+            "labels: expected printable labels without line breaks or control characters; "
+            f"got {_listed(labels)}"
+        )
 
 
 _T = TypeVar("_T")

@@ -165,7 +165,6 @@ def test_a_source_that_makes_no_sense_is_one_line_and_code_1(source: str, says: 
     [
         ("none", "no such folder"),
         ("empty", "no clips found"),
-        ("one class", "of one class"),
         ("unknown", "does not know cat, dog"),
         ("broken", "unreadable clip"),
     ],

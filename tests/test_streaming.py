@@ -249,8 +249,9 @@ def test_the_softmax_table_is_the_plain_softmax(demo_model: StreamingModel) -> N
         real = dequantize(logits, output).astype(np.float64)
         plain = np.exp(real - real.max())
         plain /= plain.sum()
-        # The table holds float32: 2⁻²⁴ relative each, and one division.
-        np.testing.assert_allclose(demo_model.probabilities(logits), plain, rtol=1e-6, atol=1e-9)
+        # float32 rounds the difference x to the largest logit by 2⁻²⁴, which exp makes x · 2⁻²⁴; x is
+        # below 60 here.
+        np.testing.assert_allclose(demo_model.probabilities(logits), plain, rtol=5e-6, atol=1e-9)
 
 
 def test_timestamps_go_on_by_the_models_rate_where_none_are_given(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import os
 import sys
@@ -73,6 +74,10 @@ def main(arguments: list[str] | None = None) -> None:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
+    for stream in (sys.stdout, sys.stderr):
+        # Labels and paths may hold what a terminal's encoding does not.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         code = cli.main(arguments, prog_name="edgecap", standalone_mode=False)
     except click.UsageError as error:
@@ -89,7 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
             # That is not a failure; and Python must not fail over it when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
-        if debug or not isinstance(error, EdgecapError):
+        if debug or not isinstance(error, (EdgecapError, OSError)):
             raise
         _fail(str(error), 1)
     sys.exit(code if isinstance(code, int) else 0)

@@ -9,7 +9,7 @@ from edgecap.cli.common import json_option, print_json
 
 @click.command("demo", short_help="Watch the packaged model recognise a synthetic scene.")
 @click.option("--seed", type=click.IntRange(0), default=2026, show_default=True, help="The scene.")
-@click.option("--gestures", type=click.IntRange(1, 10_000), default=24, show_default=True)
+@click.option("--gestures", type=click.IntRange(1, 1000), default=24, show_default=True)
 @click.option("--plain", is_flag=True, help="No picture, one line per event.")
 @json_option
 def command(seed: int, gestures: int, plain: bool, as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,13 +12,20 @@ from edgecap.cli.common import json_option, print_json, runtime_options, table
 @click.command("evaluate", short_help="Measure a model or a run on labelled recordings.")
 @click.argument("model")
 @click.argument("data")
+@click.option(
+    "--network",
+    type=click.Choice(["float", "fake-quant"]),
+    default="float",
+    show_default=True,
+    help="Of a run: the trained network, or the fake-quantised one of its conversion.",
+)
 @json_option
 @runtime_options
-def command(model: str, data: str, as_json: bool, **runtime: Any) -> None:
+def command(model: str, data: str, network: str, as_json: bool, **runtime: Any) -> None:
     """Stream the recordings in DATA through MODEL, frame by frame, and score the answers.
 
-    MODEL is a .tflite (needs only the runtime) or a run folder of 'edgecap train' (its float
-    network; needs the extra 'convert'). DATA is a folder per class of clips, or synthetic scenes
+    MODEL is a .tflite (needs only the runtime) or a run folder of 'edgecap train' (needs the extra
+    'convert'). DATA is a folder per class of clips, or synthetic scenes
     that no training has seen.
 
     \b
@@ -28,20 +34,22 @@ def command(model: str, data: str, as_json: bool, **runtime: Any) -> None:
       edgecap evaluate demo synthetic:seed=3,gestures=400 --json
       edgecap evaluate runs/gestures clips/
     """
+    from edgecap.assets import resolve_model
     from edgecap.evaluation import evaluate, model_predictor
     from edgecap.recordings import open_recordings
 
-    if Path(model).is_dir():
+    path = resolve_model(model)
+    if path.is_dir():
         from edgecap.extras import require_convert
 
         runs = require_convert("edgecap_convert.training.runs", "to evaluate a run")
-        spec_parts, predict = runs.open_for_evaluation(Path(model))
-        what = f"{model} (float)"
+        quantized = network == "fake-quant"
+        spec_parts, predict = runs.open_for_evaluation(path, quantized=quantized)
+        what = f"{model} ({network})"
     else:
         import edgecap
-        from edgecap.assets import resolve_model
 
-        loaded = edgecap.load(resolve_model(model), **runtime)
+        loaded = edgecap.load(path, **runtime)
         spec_parts = loaded.spec
         predict = model_predictor(loaded)
         what = f"{loaded.spec.name} ({loaded.spec.recipe}, {loaded.backend})"

@@ -61,7 +61,7 @@ def command(model: str, as_json: bool) -> None:
     )
     for key, value in spec.provenance.items():
         for line in _lines(value):
-            click.echo(f"{key:<10} {line}")
+            click.echo(_printable(f"{key:<10} {line}"))
     tensors = [spec.input.tensor, *spec.states, spec.output.tensor]
     roles = ["input", *("state" for _ in spec.states), "output"]
     rows = [["tensor", "role", "dtype", "shape", "scale", "zero-point"]]
@@ -86,6 +86,11 @@ def _lines(value: Any) -> list[str]:
     if isinstance(value, dict):
         return [", ".join(f"{name} {item}" for name, item in value.items())]
     return [str(value)]
+
+
+def _printable(text: str) -> str:
+    """Without control characters: a file must not steer the terminal."""
+    return "".join(c if c.isprintable() else "�" for c in text)
 
 
 def _operators(graph: Any) -> list[dict[str, Any]]:

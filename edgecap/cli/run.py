@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from pathlib import Path
 from typing import Any
 
 import click
@@ -47,6 +48,8 @@ def command(
     from edgecap.sinks.jsonl import JsonLines
     from edgecap.sinks.terminal import LiveLine
 
+    if jsonl is not None and _same_file(jsonl, source):
+        raise click.UsageError(f"--jsonl would overwrite the source {source}")
     loaded = edgecap.load(resolve_model(model), **runtime)
     size = (loaded.spec.input.height, loaded.spec.input.width)
     with ExitStack() as stack:
@@ -66,3 +69,10 @@ def command(
             f"{report.events} event(s), median step {median:.2f} ms",
             err=True,
         )
+
+
+def _same_file(one: str, other: str) -> bool:
+    try:
+        return Path(one).samefile(other)
+    except OSError:
+        return False

@@ -32,6 +32,8 @@ class JsonLines:
         self._path = path
         self._labels = labels
         self._own = path != "-"
+        if not self._own and sys.stdout is None:
+            raise SinkError("cannot write to standard output: it is closed")
         try:
             # Closed by close(): a sink outlives this call.
             self._file = (

@@ -11,6 +11,7 @@ from edgecap_convert.models.folding import fold_batch_norm
 from edgecap_convert.models.network import Network, normalize
 
 from edgecap.errors import ConfigError
+from edgecap.flatbuffer import read_graph
 from edgecap.interpreter import open_interpreter
 
 SIZE = 64
@@ -95,6 +96,34 @@ def test_a_network_that_says_nothing_still_converts_and_runs(frames: tf.Tensor) 
     quantized.clip(frames, training=True)
     interpreter, _ = open_interpreter(convert_step(quantized), kernels="xnnpack")
     interpreter.invoke()
+
+
+def test_a_dead_channel_keeps_its_bias_in_int8(frames: tf.Tensor) -> None:
+    """Folding can make a channel's weights almost nothing; its scale must not become so."""
+    network = lively_network()
+    gamma = next(w for w in network.frame_network.weights if w.name.startswith("neck_norm/gamma"))
+    beta = next(w for w in network.frame_network.weights if w.name.startswith("neck_norm/beta"))
+    gamma.assign(tf.tensor_scatter_nd_update(gamma, [[0], [1]], [1e-9, 0.0]))
+    beta.assign(tf.tensor_scatter_nd_update(beta, [[0], [1]], [2.0, 2.0]))
+    quantized = network.quantized()
+    for _ in range(20):
+        quantized.clip(frames, training=True)
+    interpreter, _ = open_interpreter(convert_step(quantized), kernels="builtin")
+    graph = read_graph(convert_step(quantized))
+    operator = [o for o in graph.operators if o.name == "CONV_2D"][-1]
+    bias = interpreter.get_tensor(operator.inputs[2])[:2]
+    scales = np.array(graph.tensors[operator.inputs[2]].scales[:2])
+    np.testing.assert_allclose(bias * scales, [2.0, 2.0], rtol=1e-3)
+
+
+def test_a_frozen_range_does_not_move(frames: tf.Tensor) -> None:
+    quantized = lively_network().quantized()
+    quantized.clip(frames, training=True)
+    quantized.schedule.freeze()
+    before = quantized.get_arrays()
+    quantized.clip(frames * 3.0 - 1.0, training=True)
+    for name, array in quantized.get_arrays().items():
+        np.testing.assert_array_equal(array, before[name])
 
 
 def test_the_encoder_is_cut_where_the_stride_says() -> None:

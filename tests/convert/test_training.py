@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -103,6 +106,9 @@ def test_clips_become_a_model_that_streams(
     int8 = json.loads(capfd.readouterr().out)
     assert edgecap("evaluate", run, clips, "--json") == 0
     floating = json.loads(capfd.readouterr().out)
+    assert edgecap("evaluate", run, clips, "--json", "--network", "fake-quant") == 0
+    fake_quant = json.loads(capfd.readouterr().out)
+    assert fake_quant["confusion"] == int8["confusion"]
     assert int8["labels"] == floating["labels"] == ["left", "right"]
     assert int8["segments"] == floating["segments"] == 6
     assert edgecap("info", model, "--json") == 0
@@ -160,6 +166,12 @@ def test_an_unreadable_clip_is_refused_by_name(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("rate_hz = 0", "rate_hz"),
+        ("rate_hz = 500", "rate_hz"),
+        ("feature_windows = 0", "feature_windows"),
+        ("units = 0", "units"),
+        ("[encoder]\nalpha = inf", "encoder.alpha"),
+        ("[encoder]\nalpha = nan", "encoder.alpha"),
         ("unit = 3", "unknown 'unit'"),
         ("units = 'many'", "units: expected int"),
         ("[encoder]\nstride = 5", "encoder.stride"),
@@ -186,6 +198,100 @@ def test_a_folder_with_something_in_it_is_not_overwritten(
     line = refused(capfd, "train", clips, "--out", tmp_path / "run", "--config", tiny)
     assert "not empty" in line
     assert [f.name for f in precious.parent.iterdir()] == ["precious.txt"]
+
+
+def test_a_class_folder_that_cannot_be_a_label_is_refused_before_training(
+    clips: Path, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "left").symlink_to(clips / "left")
+    (data / "ri\tght").symlink_to(clips / "right")
+    line = refused(capfd, "train", data, "--out", tmp_path / "run", "--config", tiny)
+    assert "printable labels" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_interrupted_training_leaves_nothing(
+    clips: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgecap_convert.training import stages
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stages, "train_network", interrupt)
+    mine = tmp_path / "empty"
+    mine.mkdir()
+    for run in (tmp_path / "deep" / "run", mine):
+        assert edgecap("train", clips, "--out", run, "--config", tiny) == 130
+    assert not (tmp_path / "deep" / "run").exists()
+    assert list(mine.iterdir()) == []
+
+
+def test_a_refusal_is_one_line_in_a_process_of_its_own(clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "left").symlink_to(clips / "left")
+    done = subprocess.run(
+        [sys.executable, "-m", "edgecap", "train", tmp_path / "data", "--out", tmp_path / "run"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("edgecap: ")
+
+
+@pytest.fixture(scope="module")
+def finished_run(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run without optimisation: untrained weights, but whole."""
+    folder = tmp_path_factory.mktemp("finished")
+    config = folder / "none.toml"
+    stages = ("pretrain", "recurrent", "joint", "qat")
+    config.write_text(TINY.partition("[pretrain]")[0])
+    with config.open("a") as file:
+        file.writelines(f"[{stage}]\nsteps = 0\n" for stage in stages)
+    assert edgecap("train", clips, "--out", folder / "run", "--config", config) == 0
+    return folder / "run"
+
+
+def test_data_that_changed_since_training_is_not_converted_with(
+    clips: Path, finished_run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(clips, tmp_path / "clips")
+    shutil.copytree(finished_run, tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    config["data"] = metrics["data"]["name"] = str(tmp_path / "clips")
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps(metrics))
+    (tmp_path / "clips" / "left" / "0.mp4").rename(tmp_path / "clips" / "left" / "9.mp4")
+    line = refused(capfd, "convert", tmp_path / "run", "--out", tmp_path / "m.tflite")
+    assert "is not what it was" in line
+    assert not (tmp_path / "m.tflite").exists()
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "missing"])
+def test_damaged_weights_are_refused(
+    finished_run: Path, tmp_path: Path, damage: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    weights = run / "weights.npz"
+    whole = weights.read_bytes()
+    weights.unlink()
+    if damage != "missing":
+        weights.write_bytes(whole[: 0 if damage == "empty" else len(whole) // 2])
+    line = refused(capfd, "evaluate", run, "synthetic:")
+    assert "weights.npz" in line
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(
+    finished_run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for out in (tmp_path, tmp_path / "none" / "m.tflite"):
+        assert "cannot write" in refused(capfd, "convert", finished_run, "--out", out)
 
 
 def test_converting_what_is_no_run_is_refused(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from tqdm import tqdm
 from edgecap.clips import Clip, find_clips
 from edgecap.errors import DataError
 from edgecap.evaluation import Recording, Segment
+from edgecap.spec import check_labels
 from edgecap.synthetic import BACKGROUND
 from edgecap_convert.data.sequences import FrameFormat, LabelledFrame
 
@@ -33,12 +36,20 @@ class ClipData:
 
     Raises:
       DataError: no clips, one class, a class with a single clip, or an unreadable clip.
+      SpecError: a class folder whose name cannot be a label.
     """
 
     def __init__(self, name: str, frames: FrameFormat, *, seed: int) -> None:
         self.name = name
         clips = find_clips(name)
         self.labels = tuple(dict.fromkeys(clip.label for clip in clips))
+        if len(self.labels) < 2:
+            raise DataError(
+                f"{name}: all {len(clips)} clips are of one class, {self.labels[0]!r}; expected at "
+                "least two class folders"
+            )
+        check_labels(self.labels)
+        self._fingerprint = _fingerprint(Path(name), clips)
         self.background = BACKGROUND if BACKGROUND in self.labels else None
         # Closed by the with statement also on errors, so that their message starts a line.
         with tqdm(clips, desc="decode", unit="clip") as bar:
@@ -79,6 +90,7 @@ class ClipData:
             "training_clips": dict(counts),
             "validation_clips": dict(Counter(r.truth[0] for r in self.validation)),
             "split": "by clip",
+            "fingerprint": self._fingerprint,
         }
 
 
@@ -94,6 +106,14 @@ def _hold_out(clips: list[Clip], rng: np.random.Generator) -> set[Clip]:
         count = max(1, round(_VALIDATION_SHARE * len(members)))
         held_out.update(members[i] for i in rng.permutation(len(members))[:count])
     return held_out
+
+
+def _fingerprint(root: Path, clips: list[Clip]) -> str:
+    """Changes when clips come, go or are renamed: then the split is another one too."""
+    digest = hashlib.sha256()
+    for clip in clips:
+        digest.update(f"{clip.path.relative_to(root)}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:16]
 
 
 def _decode(clip: Clip, frames: FrameFormat) -> npt.NDArray[np.uint8]:

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 import edgecap
-from edgecap.bundle import Bundle, Golden, write_atomically, write_bundle
+from edgecap.bundle import Bundle, Golden, check_writable, write_atomically, write_bundle
 from edgecap.contract import SIGNATURE, tensor_spec
-from edgecap.errors import ModelFileError
+from edgecap.errors import DataError
 from edgecap.evaluation import Recording
 from edgecap.flatbuffer import read_graph
 from edgecap.golden import replay
@@ -25,10 +25,17 @@ from edgecap_convert.export.card import model_card
 from edgecap_convert.export.graph import IMAGE, LOGITS, STATES, convert_step
 from edgecap_convert.parity.compare import accuracy_parity
 from edgecap_convert.quantization.qat import QuantizedTraining, train_quantized
-from edgecap_convert.training.runs import METRICS_FILE, Run, open_run, versions
+from edgecap_convert.training.runs import (
+    PARITY_FILE,
+    QUANTIZED_FILE,
+    Run,
+    open_run,
+    read_metrics,
+    save_weights,
+    versions,
+)
 
 RECIPE = "int8"
-PARITY_FILE = "parity.json"
 _KERNELS = ("xnnpack", "builtin")
 _GOLDEN_FRAMES, _GOLDEN_ROUNDS = 4, 25
 # Room above what the two kinds of kernels differ by here, for kernels that were not tried.
@@ -38,7 +45,7 @@ _TOLERANCE_FLOOR, _TOLERANCE_FACTOR = 4, 2
 def convert(
     run_path: str | Path, out: Path, *, name: str | None = None, command: str = ""
 ) -> dict[str, Any]:
-    """Quantises a run and writes the model file; nothing is written unless all of it succeeds.
+    """Quantises a run and writes the model file, last of all.
 
     Args:
       run_path: a folder made by training.
@@ -47,16 +54,23 @@ def convert(
       command: how this was called, for the record.
 
     Returns:
-      The parity record; also written to the run as ``parity.json``.
+      The parity record; also written to the run as ``parity.json``, with the fake-quantised
+      network as ``quantized.npz``.
 
     Raises:
-      DataError: no run, or its material is gone. ConfigError: the weights do not fit.
+      DataError: no run, or its material is gone or changed. ConfigError: the weights do not fit.
       ModelFileError: the file cannot be written.
     """
     run = open_run(run_path)
-    if not out.parent.is_dir():
-        raise ModelFileError(f"{out.parent}: no such folder to write {out.name} to")
+    for path in (out, run.path / PARITY_FILE):
+        check_writable(path)
     material = open_training_data(run.data, run.config.frames, seed=run.seed)
+    recorded = read_metrics(run)["data"]
+    if material.summary() | {"name": run.data} != recorded:
+        raise DataError(
+            f"{run.data} is not what it was when {run.path} was trained (clips or classes came, "
+            "went or were renamed): quantisation would train on what should validate. Train again"
+        )
     trained = train_quantized(run.network(), run.config, material, seed=run.seed)
     return finish(run, trained, material, out, name=name or out.stem, command=command)
 
@@ -97,9 +111,10 @@ def finish(
         "qat_validated": trained.history.validated,
     }
     spec = dataclasses.replace(spec, provenance=_provenance(run, parity, command))
-    write_bundle(out, model=model, spec=spec, golden=golden, card=model_card(spec, parity))
     text = json.dumps(parity, indent=2, ensure_ascii=False) + "\n"
     write_atomically(run.path / PARITY_FILE, text.encode())
+    save_weights(run.path / QUANTIZED_FILE, trained.quantized)
+    write_bundle(out, model=model, spec=spec, golden=golden, card=model_card(spec, parity))
     return parity
 
 
@@ -154,7 +169,7 @@ def _open(model: bytes, spec: ModelSpec, **runtime: Any) -> StreamingModel:
 
 
 def _provenance(run: Run, parity: dict[str, Any], command: str) -> dict[str, Any]:
-    training = json.loads((run.path / METRICS_FILE).read_text("utf-8"))
+    training = read_metrics(run)
     return {
         "made by": f"edgecap {edgecap.__version__}",
         "commands": [*filter(None, [training.get("command", ""), command])],

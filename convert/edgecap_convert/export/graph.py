@@ -11,15 +11,21 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import tensorflow as tf
 
 from edgecap.contract import SIGNATURE
 from edgecap.errors import ConfigError
 from edgecap.flatbuffer import Graph, read_graph
+from edgecap.interpreter import open_interpreter
 from edgecap.native import native_stderr_to_log
 from edgecap_convert.models.network import Network, State
 
 IMAGE, FEATURES, LOGITS, STATES = "image", "features", "logits", ("h", "c")
+
+_WITH_BIAS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+# Room for the products that the kernels add to a bias.
+_LARGEST_BIAS = 2**31 - 2**26
 
 # Float operators that the cell state, and nothing else, may use.
 _CELL_OPERATORS = {
@@ -94,7 +100,9 @@ def _convert(
         # Kernels before TFLite 2.16 take one scale for a dense layer's weights, silently.
         converter._experimental_disable_per_channel_quantization_for_dense_layers = True
         model = bytes(converter.convert())
-    _check_float(read_graph(model))
+    graph = read_graph(model)
+    _check_float(graph)
+    _check_biases(model, graph)
     return model
 
 
@@ -109,6 +117,21 @@ def _check_float(graph: Graph) -> None:
             f"the converter left other float operators than the cell state's: expected "
             f"{_CELL_OPERATORS}; got {found}. Please report it with the version of TensorFlow"
         )
+
+
+def _check_biases(model: bytes, graph: Graph) -> None:
+    """Looks for biases at the end of int32: the converter saturates them without a word."""
+    interpreter, _ = open_interpreter(model, kernels="builtin")
+    for operator in graph.operators:
+        for index in operator.inputs[2:3] if operator.name in _WITH_BIAS else ():
+            if index < 0:
+                continue
+            largest = int(np.abs(interpreter.get_tensor(index).astype(np.int64)).max())
+            if largest >= _LARGEST_BIAS:
+                raise ConfigError(
+                    f"{graph.tensors[index].name}: a bias of {largest} steps leaves int32; the "
+                    "weights of its layer are almost nothing. Train on, or with other settings"
+                )
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from edgecap.errors import ConfigError
 
 STRIDES = (8, 16, 32)
 MIN_SIZE = 32
+_WIDEST = 4.0
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,10 @@ class EncoderConfig:
             raise ConfigError(
                 f"encoder.stride: expected one of {', '.join(map(str, STRIDES))}; got {self.stride}"
             )
-        if self.alpha <= 0:
-            raise ConfigError(f"encoder.alpha: expected a number above 0; got {self.alpha}")
+        if not 0 < self.alpha <= _WIDEST:
+            raise ConfigError(
+                f"encoder.alpha: expected above 0, at most {_WIDEST:g}; got {self.alpha}"
+            )
         for name in ("height", "width"):
             size = getattr(self, name)
             if size < MIN_SIZE or size % self.stride:

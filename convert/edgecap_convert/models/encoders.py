@@ -12,7 +12,7 @@ _CUTS = {8: "block_5_add", 16: "block_12_add", 32: "block_16_project_BN"}
 
 # Keras Applications sets 0.999, which follows the weights only over thousands of steps: too slow
 # for a network that is trained from scratch in a few hundred.
-_BATCH_NORM_MOMENTUM = 0.97
+BATCH_NORM_MOMENTUM = 0.97
 
 
 def build_encoder(config: EncoderConfig) -> keras.Model:
@@ -27,7 +27,7 @@ def build_encoder(config: EncoderConfig) -> keras.Model:
     cut = keras.Model(full.input, full.get_layer(_CUTS[config.stride]).output, name="encoder")
     for layer in cut.layers:
         if isinstance(layer, keras.layers.BatchNormalization) and config.weights is None:
-            layer.momentum = _BATCH_NORM_MOMENTUM
+            layer.momentum = BATCH_NORM_MOMENTUM
     return cut
 
 

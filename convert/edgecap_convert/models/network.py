@@ -101,7 +101,7 @@ class Network(tf.Module):
           images: ``(B, T, H, W, 3)`` float32; B and T static.
           state: the state before the first frame; a reset if ``None``.
           resets: ``(B, T)`` bool; the state is reset before these frames.
-          training: batch statistics and moving ranges.
+          training: batch norms take the batch's statistics (float), ranges follow (quantised).
 
         Returns:
           Logits ``(B, T, classes)`` at every frame, and the state after the last one.

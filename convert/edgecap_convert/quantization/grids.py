@@ -43,9 +43,14 @@ SIGMOID = Grid(1 / 256, -128)
 TANH = Grid(1 / 128, 0)
 
 
+# No scale is finer than this limit / 127. A dead channel, whose weights folding has made almost
+# nothing, would otherwise get so fine a scale that its bias leaves int32.
+_LEAST_LIMIT = 1e-3
+
+
 def fake_quant_weights(weights: tf.Tensor) -> tf.Tensor:
     """Symmetric, narrow range (−127…127), one scale for the tensor, from its present values."""
-    limit = tf.maximum(tf.reduce_max(tf.abs(weights)), 1e-6)
+    limit = tf.maximum(tf.reduce_max(tf.abs(weights)), _LEAST_LIMIT)
     return tf.quantization.fake_quant_with_min_max_vars(
         weights, -limit, limit, num_bits=8, narrow_range=True
     )
@@ -62,7 +67,7 @@ def fake_quant_weights_per_channel(weights: tf.Tensor, *, channel_axes: int) -> 
     shape = weights.shape.as_list()
     flat = tf.reshape(weights, [*shape[:-channel_axes], -1]) if channel_axes > 1 else weights
     axes = list(range(len(flat.shape) - 1))
-    limit = tf.maximum(tf.reduce_max(tf.abs(flat), axis=axes), 1e-6)
+    limit = tf.maximum(tf.reduce_max(tf.abs(flat), axis=axes), _LEAST_LIMIT)
     flat = tf.quantization.fake_quant_with_min_max_vars_per_channel(
         flat, -limit, limit, num_bits=8, narrow_range=True
     )

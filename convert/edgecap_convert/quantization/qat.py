@@ -19,8 +19,7 @@ from edgecap_convert.training.updates import SequenceUpdate
 
 _QAT = 14
 _CALIBRATION_BATCHES = 40
-# From here on ranges stand still and weights settle into them: what is trained last is what the
-# file holds.
+# From here on ranges stand still and weights settle into them.
 _FREEZE_SHARE = 0.6
 
 

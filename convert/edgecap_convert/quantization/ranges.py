@@ -80,8 +80,7 @@ class LearnedRange:
 
     def _moved(self, variable: tf.Variable, seen: tf.Tensor) -> tf.Tensor:
         momentum = self.schedule.momentum
-        # 0 means that nothing was seen yet: take the first batch as it is.
-        value = tf.where(
-            tf.equal(variable, 0.0), seen, momentum * variable + (1.0 - momentum) * seen
-        )
+        # 0 means that nothing was seen yet: take the first batch as it is. Frozen stays frozen.
+        first = tf.logical_and(tf.equal(variable, 0.0), momentum < 1.0)
+        value = tf.where(first, seen, momentum * variable + (1.0 - momentum) * seen)
         return variable.assign(value)

@@ -19,6 +19,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+_FASTEST_HZ = 240.0
+
 
 @dataclass(frozen=True)
 class StageConfig:
@@ -58,8 +60,8 @@ class TrainConfig:
       rate_hz: frames a second.
       resize, fit: how frames are brought to size; see ``InputSpec``.
       encoder, neck, units: the network.
-      pretrain: the encoder learns to say where the object of synthetic scenes is (``length`` 1);
-        left out if the encoder starts from weights.
+      pretrain: the encoder learns to say where the object of synthetic scenes is, on single frames
+        and without validation; if it starts from weights, only the neck learns.
       feature_windows: windows of ``recurrent.batch`` × ``recurrent.length`` frames whose features
         are computed once for the recurrent stage.
       recurrent: LSTM and head on the features. joint: all weights, end to end.
@@ -77,6 +79,13 @@ class TrainConfig:
     recurrent: StageConfig = StageConfig(1200, 48, 48, 1e-2, 120, 4)
     joint: StageConfig = StageConfig(200, 16, 24, 1e-3, 50, 0)
     qat: StageConfig = StageConfig(200, 16, 24, 3e-4, 50, 0)
+
+    def __post_init__(self) -> None:
+        if not 1.0 <= self.rate_hz <= _FASTEST_HZ:
+            raise ConfigError(f"rate_hz: expected 1 to {_FASTEST_HZ:g}; got {self.rate_hz}")
+        for name in ("units", "feature_windows"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}: expected 1 or more; got {getattr(self, name)}")
 
     @property
     def frames(self) -> FrameFormat:

@@ -17,7 +17,7 @@ import json
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -27,16 +27,20 @@ from edgecap.errors import ConfigError, DataError
 from edgecap.evaluation import Predictor
 from edgecap.spec import DecisionSpec, InputSpec
 from edgecap_convert.models.config import NetworkConfig
-from edgecap_convert.models.network import Network
 from edgecap_convert.training.config import TrainConfig
-from edgecap_convert.training.optimise import History
-from edgecap_convert.training.predict import network_predictor
+
+if TYPE_CHECKING:
+    from edgecap_convert.models.network import Network
+    from edgecap_convert.training.optimise import History
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.npz"
 METRICS_FILE = "metrics.json"
 HISTORY_FILE = "history.json"
 CURVES_FILE = "curves.png"
+QUANTIZED_FILE = "quantized.npz"
+PARITY_FILE = "parity.json"
+_FILES = (CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE, HISTORY_FILE, CURVES_FILE)
 _PACKAGES = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "numpy")
 
 
@@ -73,8 +77,10 @@ class Run:
         """The trained float network.
 
         Raises:
-          ConfigError: the weights are missing or do not fit the settings.
+          ConfigError: the weights are missing, damaged or do not fit the settings.
         """
+        from edgecap_convert.models.network import Network
+
         network = Network(
             NetworkConfig(
                 classes=len(self.labels),
@@ -84,38 +90,50 @@ class Run:
                 units=self.config.units,
             )
         )
-        path = self.path / WEIGHTS_FILE
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                network.set_arrays(dict(archive))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{path}: cannot be read: {error}") from error
+        network.set_arrays(_read_arrays(self.path / WEIGHTS_FILE))
+        return network
+
+    def quantized_network(self) -> Network:
+        """The fake-quantised network of the last conversion.
+
+        Raises:
+          ConfigError: the run was not converted, or the weights are damaged.
+        """
+        network = self.network().quantized()
+        network.set_arrays(_read_arrays(self.path / QUANTIZED_FILE))
         return network
 
 
-def check_vacant(path: Path) -> None:
-    """Raises ``ConfigError`` unless a run can be put here: nothing there, or an empty folder."""
+def claim_folder(path: Path) -> bool:
+    """Makes the folder of a new run; returns whether it was not there before.
+
+    Raises:
+      ConfigError: the folder exists and is not empty, or cannot be made or written to.
+    """
     try:
-        taken = path.exists() and any(path.iterdir())
+        made = not path.exists()
+        path.mkdir(parents=True, exist_ok=True)
+        taken = any(path.iterdir())
     except OSError as error:
         raise ConfigError(f"{path}: no place for a run: {error.strerror}") from error
     if taken:
         raise ConfigError(f"{path} is not empty; choose another folder with --out")
+    return made
 
 
-def create_run(path: Path, run: Run) -> None:
-    """Makes the folder and writes the settings.
+def discard_folder(path: Path, *, made: bool) -> None:
+    """Takes back :func:`claim_folder` and whatever a run has written since."""
+    for name in _FILES:
+        (path / name).unlink(missing_ok=True)
+    if made:
+        with contextlib.suppress(OSError):
+            path.rmdir()
 
-    Raises:
-      ConfigError: the folder exists and is not empty, or cannot be made.
-    """
-    check_vacant(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be made: {error.strerror}") from error
+
+def write_settings(run: Run) -> None:
+    """Writes ``config.json``."""
     _write_json(
-        path / CONFIG_FILE,
+        run.path / CONFIG_FILE,
         {
             "data": run.data,
             "seed": run.seed,
@@ -127,21 +145,19 @@ def create_run(path: Path, run: Run) -> None:
     )
 
 
-def discard_run(path: Path) -> None:
-    """Takes back :func:`create_run`."""
-    (path / CONFIG_FILE).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        path.rmdir()
+def save_weights(path: Path, network: Network) -> None:
+    """Writes all weights of a network as ``.npz``."""
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {**network.get_arrays()}
+    np.savez(buffer, **arrays)
+    write_atomically(path, buffer.getvalue())
 
 
 def save_results(
     run: Run, network: Network, histories: list[History], metrics: dict[str, Any]
 ) -> None:
     """Writes weights, history, curves and, last, metrics."""
-    buffer = io.BytesIO()
-    arrays: dict[str, Any] = {**network.get_arrays()}
-    np.savez(buffer, **arrays)
-    write_atomically(run.path / WEIGHTS_FILE, buffer.getvalue())
+    save_weights(run.path / WEIGHTS_FILE, network)
     _write_json(run.path / HISTORY_FILE, [history.to_dict() for history in histories])
     write_atomically(run.path / CURVES_FILE, _draw_curves(histories))
     _write_json(run.path / METRICS_FILE, metrics)
@@ -172,10 +188,28 @@ def open_run(path: str | Path) -> Run:
         raise DataError(f"{folder / CONFIG_FILE} is damaged: {error}") from error
 
 
-def open_for_evaluation(path: Path) -> tuple[Run, Predictor]:
-    """A run and its float network as a predictor."""
+def read_metrics(run: Run) -> dict[str, Any]:
+    """What ``metrics.json`` holds.
+
+    Raises:
+      DataError: it is damaged.
+    """
+    path = run.path / METRICS_FILE
+    try:
+        metrics = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+    if not isinstance(metrics, dict) or "data" not in metrics:
+        raise DataError(f"{path} is damaged: no record of the data")
+    return metrics
+
+
+def open_for_evaluation(path: Path, *, quantized: bool = False) -> tuple[Run, Predictor]:
+    """A run and its float, or else its fake-quantised, network as a predictor."""
+    from edgecap_convert.training.predict import network_predictor
+
     run = open_run(path)
-    return run, network_predictor(run.network())
+    return run, network_predictor(run.quantized_network() if quantized else run.network())
 
 
 def versions() -> dict[str, str]:
@@ -184,6 +218,17 @@ def versions() -> dict[str, str]:
     for package in _PACKAGES:
         found[package] = importlib.metadata.version(package)
     return found
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    # A cut-off or damaged archive fails in many ways, EOFError and KeyError among them.
+    except Exception as error:
+        raise ConfigError(f"{path} is damaged: {error}") from error
 
 
 def _write_json(path: Path, value: Any) -> None:

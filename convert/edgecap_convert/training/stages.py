@@ -20,6 +20,7 @@ from edgecap_convert.data import SequenceBatch, TrainingData, batches
 from edgecap_convert.data.scenes import pose_batches
 from edgecap_convert.data.sequences import prefetch
 from edgecap_convert.models.config import NetworkConfig
+from edgecap_convert.models.necks import neck_layers
 from edgecap_convert.models.network import Network, normalize
 from edgecap_convert.training.config import TrainConfig
 from edgecap_convert.training.optimise import History, optimise, optimizer
@@ -53,7 +54,7 @@ def train_network(
         )
     )
     histories = []
-    if config.pretrain.steps and config.encoder.weights is None:
+    if config.pretrain.steps:
         histories.append(_pretrain(network, config, seed))
     if config.recurrent.steps:
         histories.append(_recurrent(network, config, data, seed))
@@ -79,7 +80,13 @@ def _pretrain(network: Network, config: TrainConfig, seed: int) -> History:
     """
     head = keras.layers.Dense(4, name="pose")
     head.build((None, config.neck.features))
-    variables = [*network.frame_network.trainable_weights, *head.trainable_weights]
+    frame_network = network.frame_network
+    if config.encoder.weights is not None:
+        # What was learnt from photographs stays; frozen, its batch norms keep their statistics too.
+        frame_network.trainable = False
+        for layer in neck_layers(frame_network):
+            layer.trainable = True
+    variables = [*frame_network.trainable_weights, *head.trainable_weights]
     adam = optimizer(config.pretrain)
 
     @tf.function
@@ -95,13 +102,15 @@ def _pretrain(network: Network, config: TrainConfig, seed: int) -> History:
         adam.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss
 
-    return optimise(
+    history = optimise(
         "pretrain",
         config.pretrain,
         prefetch(pose_batches(config.frames, batch=config.pretrain.batch, seed=seed + _PRETRAIN)),
         lambda batch: update(tf.constant(batch[0]), tf.constant(batch[1])),
         variables=network.weights,
     )
+    frame_network.trainable = True
+    return history
 
 
 def _recurrent(network: Network, config: TrainConfig, data: TrainingData, seed: int) -> History:
@@ -111,15 +120,10 @@ def _recurrent(network: Network, config: TrainConfig, data: TrainingData, seed: 
     source = batches(data, batch=stage.batch, length=stage.length, seed=seed + _RECURRENT)
     with tqdm(range(config.feature_windows), desc=" features", unit="window") as bar:
         cache = [_to_features(predict, next(source)) for _ in bar]
-    validation = [predict.features(recording.images) for recording in data.validation]
+    # By identity: each recording is evaluated many times, its features do not change.
+    features = {id(r.images): predict.features(r.images) for r in data.validation}
     rng = np.random.default_rng(seed)
     variables = [*network.lstm.trainable_weights, *network.head.trainable_weights]
-
-    def validate() -> float:
-        remaining = iter(validation)
-        return validation_score(
-            lambda _: predict.recur(next(remaining)), data.validation, data.labels
-        )
 
     return optimise(
         "recurrent",
@@ -127,7 +131,9 @@ def _recurrent(network: Network, config: TrainConfig, data: TrainingData, seed: 
         _rounds(cache, rng),
         SequenceUpdate(network, variables, optimizer(stage)),
         variables=network.weights,
-        validate=validate,
+        validate=lambda: validation_score(
+            lambda images: predict.recur(features[id(images)]), data.validation, data.labels
+        ),
     )
 
 

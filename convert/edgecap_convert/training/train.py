@@ -7,17 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from edgecap.evaluation import evaluate
+from edgecap.extras import require_convert
 from edgecap_convert.data import open_training_data
 from edgecap_convert.training.config import TrainConfig
-from edgecap_convert.training.predict import network_predictor
-from edgecap_convert.training.runs import Run, check_vacant, create_run, discard_run, save_results
-from edgecap_convert.training.stages import train_network
+from edgecap_convert.training.runs import (
+    Run,
+    claim_folder,
+    discard_folder,
+    save_results,
+    write_settings,
+)
 
 
 def train(
     data: str, out: Path, config: TrainConfig, *, seed: int, command: str = ""
 ) -> dict[str, Any]:
-    """Trains and writes the run folder; nothing is written before the data has been read.
+    """Trains and writes the run folder; if anything fails, nothing is left there.
 
     Args:
       data: ``synthetic:`` or a folder per class of clips.
@@ -32,20 +37,28 @@ def train(
     Raises:
       DataError: unusable data. ConfigError: wrong settings, or the folder is not empty.
     """
-    check_vacant(out)
+    made = claim_folder(out)
+    try:
+        return _train(data, out, config, seed=seed, command=command)
+    except BaseException:
+        # Also Ctrl-C: half a run is of no use, and in the way of the next try.
+        discard_folder(out, made=made)
+        raise
+
+
+def _train(data: str, out: Path, config: TrainConfig, *, seed: int, command: str) -> dict[str, Any]:
     material = open_training_data(data, config.frames, seed=seed)
     run = Run(out, config, data, seed, material.labels, material.background)
-    create_run(out, run)
+    write_settings(run)
+
+    # TensorFlow takes seconds to load: what is wrong with the data is told before.
+    stages = require_convert("edgecap_convert.training.stages", "to train")
+    predict = require_convert("edgecap_convert.training.predict", "to train")
     began = time.monotonic()
-    try:
-        network, histories = train_network(config, material, seed=seed)
-    except BaseException:
-        # Also Ctrl-C: without weights the folder is of no use, and in the way of the next try.
-        discard_run(out)
-        raise
+    network, histories = stages.train_network(config, material, seed=seed)
     trained = time.monotonic()
     result = evaluate(
-        network_predictor(network),
+        predict.network_predictor(network),
         material.validation,
         labels=run.labels,
         decision=run.decision,
