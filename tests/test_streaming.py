@@ -249,8 +249,8 @@ def test_the_softmax_table_is_the_plain_softmax(demo_model: StreamingModel) -> N
         real = dequantize(logits, output).astype(np.float64)
         plain = np.exp(real - real.max())
         plain /= plain.sum()
-        # float32 rounds the difference x to the largest logit by 2⁻²⁴, which exp makes x · 2⁻²⁴; x is
-        # below 60 here.
+        # float32 rounds the difference x to the largest logit by 2⁻²⁴, exp makes that x · 2⁻²⁴;
+        # x is below 60 here.
         np.testing.assert_allclose(demo_model.probabilities(logits), plain, rtol=5e-6, atol=1e-9)
 
 

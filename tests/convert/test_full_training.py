@@ -11,11 +11,15 @@ import pytest
 
 
 @pytest.mark.slow
-def test_default_training_reaches_95_percent_in_int8(tmp_path: Path) -> None:
+def test_default_training_reaches_95_percent_in_int8(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     script = Path(__file__).parents[2] / "benchmarks" / "end_to_end.py"
     out = tmp_path / "result.json"
     subprocess.run([sys.executable, str(script), "--json", str(out)], check=True)
     result = json.loads(out.read_text())["result"]
+    with capfd.disabled():
+        print(f"\n{json.dumps(result, indent=1)}")
     fresh = {mode: figures["accuracy"] for mode, figures in result["fresh_scenes"].items()}
     assert fresh["int8"] >= 0.95
     assert fresh["int8"] >= fresh["float"] - 0.01

@@ -106,10 +106,10 @@ def test_a_dead_channel_keeps_its_bias_in_int8(frames: tf.Tensor) -> None:
     gamma.assign(tf.tensor_scatter_nd_update(gamma, [[0], [1]], [1e-9, 0.0]))
     beta.assign(tf.tensor_scatter_nd_update(beta, [[0], [1]], [2.0, 2.0]))
     quantized = network.quantized()
-    for _ in range(20):
-        quantized.clip(frames, training=True)
-    interpreter, _ = open_interpreter(convert_step(quantized), kernels="builtin")
-    graph = read_graph(convert_step(quantized))
+    quantized.clip(frames, training=True)
+    model = convert_step(quantized)
+    interpreter, _ = open_interpreter(model, kernels="builtin")
+    graph = read_graph(model)
     operator = [o for o in graph.operators if o.name == "CONV_2D"][-1]
     bias = interpreter.get_tensor(operator.inputs[2])[:2]
     scales = np.array(graph.tensors[operator.inputs[2]].scales[:2])
