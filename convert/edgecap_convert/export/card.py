@@ -58,5 +58,9 @@ def model_card(spec: ModelSpec, parity: dict[str, Any]) -> str:
         "",
     ]
     for key, value in spec.provenance.items():
-        lines.append(f"* {key}: {value}")
+        if key == "commands":
+            lines += [f"* `{command}`" for command in value]
+        elif not isinstance(value, dict):
+            lines.append(f"* {key}: {value}")
+    lines += ["", "Settings, metrics and versions are in `edgecap.json`."]
     return "\n".join(lines) + "\n"
