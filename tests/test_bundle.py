@@ -43,8 +43,10 @@ def write(path: Path, bundle: Bundle) -> Path:
 
 
 def same(a: Bundle, b: Bundle) -> bool:
+    # Digests are checked in reading; another zlib compresses the same frames to other bytes.
+    specs = [dataclasses.replace(bundle.spec, digests={}) for bundle in (a, b)]
     return (
-        (a.model, a.spec, a.card) == (b.model, b.spec, b.card)
+        (a.model, specs[0], a.card) == (b.model, specs[1], b.card)
         and a.golden.frames.tobytes() == b.golden.frames.tobytes()
         and {k: v.tobytes() for k, v in a.golden.outputs.items()}
         == {k: v.tobytes() for k, v in b.golden.outputs.items()}
