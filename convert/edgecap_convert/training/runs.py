@@ -25,6 +25,7 @@ from matplotlib.figure import Figure
 from edgecap.bundle import write_atomically
 from edgecap.errors import ConfigError, DataError
 from edgecap.evaluation import Predictor
+from edgecap.extras import require_convert
 from edgecap.spec import DecisionSpec, InputSpec
 from edgecap_convert.models.config import NetworkConfig
 from edgecap_convert.training.config import TrainConfig
@@ -206,10 +207,10 @@ def read_metrics(run: Run) -> dict[str, Any]:
 
 def open_for_evaluation(path: Path, *, quantized: bool = False) -> tuple[Run, Predictor]:
     """A run and its float, or else its fake-quantised, network as a predictor."""
-    from edgecap_convert.training.predict import network_predictor
-
     run = open_run(path)
-    return run, network_predictor(run.quantized_network() if quantized else run.network())
+    predict = require_convert("edgecap_convert.training.predict", "to evaluate a run")
+    network = run.quantized_network() if quantized else run.network()
+    return run, predict.network_predictor(network)
 
 
 def versions() -> dict[str, str]:
