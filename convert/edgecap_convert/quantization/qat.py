@@ -42,7 +42,9 @@ def train_quantized(
     """Fake-quantises a trained network, learns its ranges, and trains it on.
 
     Ranges are first learnt along ordered sequences with carried state and no weight updates;
-    then all weights move, and the ranges with them; then the ranges freeze.
+    then all weights move, and the ranges with them; then the ranges freeze. What is learnt is to
+    answer like the float network at every frame: a few hundred steps on the labels themselves
+    wander away from what the float training had found.
 
     Args:
       network: float, trained; not changed.
@@ -72,7 +74,11 @@ def train_quantized(
         stage,
         source,
         SequenceUpdate(
-            quantized, quantized.trainable_weights, optimizer(stage), moving_ranges=True
+            quantized,
+            quantized.trainable_weights,
+            optimizer(stage),
+            moving_ranges=True,
+            teacher=network,
         ),
         variables=quantized.weights,
         validate=lambda: validation_score(predict, data.validation, data.labels),

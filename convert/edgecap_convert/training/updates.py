@@ -31,6 +31,8 @@ class SequenceUpdate:
       variables: the weights to move.
       optimizer: moves them.
       moving_ranges: learnt ranges of activations follow the data (quantised networks).
+      teacher: if given, the network learns to answer like it at every frame, instead of learning
+        the labels anew (Hinton et al. 2015, at temperature 1).
     """
 
     def __init__(
@@ -40,22 +42,26 @@ class SequenceUpdate:
         optimizer: keras.optimizers.Optimizer,
         *,
         moving_ranges: bool = False,
+        teacher: Network | None = None,
     ) -> None:
         self._network = network
         self._variables = variables
         self._optimizer = optimizer
         self._training = moving_ranges
-        self._state: State | None = None
+        self._teacher = teacher
+        # The network's own state and, where there is one, the teacher's.
+        self._states: tuple[State, ...] | None = None
         self._update = tf.function(self._traced_update)
 
     def __call__(self, batch: SequenceBatch | FeatureBatch) -> tf.Tensor:
         """One update; returns the loss."""
-        state = self._state
-        if state is None:
-            state = self._network.initial_state(len(batch.labels))
+        states = self._states
+        if states is None:
+            both = (self._network, self._teacher) if self._teacher else (self._network,)
+            states = tuple(network.initial_state(len(batch.labels)) for network in both)
         inputs = batch.features if isinstance(batch, FeatureBatch) else batch.images
         given = (inputs, batch.labels, batch.weights, batch.resets)
-        loss, self._state = self._update(*map(tf.constant, given), state)
+        loss, self._states = self._update(*map(tf.constant, given), states)
         return loss
 
     def _traced_update(
@@ -64,20 +70,35 @@ class SequenceUpdate:
         labels: tf.Tensor,
         weights: tf.Tensor,
         resets: tf.Tensor,
-        state: State,
-    ) -> tuple[tf.Tensor, State]:
-        network, training = self._network, self._training
+        states: tuple[State, ...],
+    ) -> tuple[tf.Tensor, tuple[State, ...]]:
+        if self._teacher is not None:
+            taught, teacher_state = _run(self._teacher, inputs, states[1], resets)
         with tf.GradientTape() as tape:
-            if inputs.dtype == tf.uint8:
-                # Batch statistics stay as they are: consecutive frames are no fair sample.
-                images = normalize(inputs)
-                logits, state = network.clip(images, state, resets=resets, training=training)
+            logits, state = _run(self._network, inputs, states[0], resets, training=self._training)
+            if self._teacher is not None:
+                targets = tf.nn.softmax(taught)
+                loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
             else:
-                logits, state = network.recur(inputs, state, resets=resets, training=training)
-            loss = sequence_loss(logits, labels, weights)
+                loss = sequence_loss(logits, labels, weights)
         gradients = tape.gradient(loss, self._variables)
         self._optimizer.apply_gradients(zip(gradients, self._variables, strict=True))
-        return loss, state
+        return loss, (state, teacher_state) if self._teacher is not None else (state,)
+
+
+def _run(
+    network: Network,
+    inputs: tf.Tensor,
+    state: State,
+    resets: tf.Tensor,
+    *,
+    training: bool = False,
+) -> tuple[tf.Tensor, State]:
+    """Logits ``(B, T, classes)`` of images (uint8) or of features (float32)."""
+    if inputs.dtype == tf.uint8:
+        # Batch statistics stay as they are: consecutive frames are no fair sample.
+        return network.clip(normalize(inputs), state, resets=resets, training=training)
+    return network.recur(inputs, state, resets=resets, training=training)
 
 
 def sequence_loss(logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
