@@ -31,7 +31,7 @@ def draw(frame: SceneFrame, prediction: Prediction, stream: Stream, said: str) -
     labels = stream.model.labels
     for row, (label, p) in enumerate(zip(labels, prediction.probabilities.tolist(), strict=True)):
         y = 24 + row * 23
-        color = _GREEN if label == stream.active else _BLUE
+        color = _GREEN if label in stream.active else _BLUE
         width = round(p * 150)
         cv2.putText(panel, label, (14, y + 5), _FONT, 0.42, _INK, 1, cv2.LINE_AA)
         cv2.rectangle(panel, (150, y - 6), (300, y + 6), _FAINT, 1)

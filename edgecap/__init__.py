@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from edgecap.errors import EdgecapError as EdgecapError
     from edgecap.events import Event as Event
     from edgecap.events import EventDetector as EventDetector
+    from edgecap.predictions import ClassPrediction as ClassPrediction
+    from edgecap.predictions import MultiLabelPrediction as MultiLabelPrediction
+    from edgecap.predictions import Prediction as Prediction
+    from edgecap.predictions import RegressionPrediction as RegressionPrediction
     from edgecap.sources import Frame as Frame
     from edgecap.sources import Source as Source
     from edgecap.sources import open_source as open_source
     from edgecap.spec import DecisionSpec as DecisionSpec
     from edgecap.spec import ModelSpec as ModelSpec
-    from edgecap.streaming import Prediction as Prediction
     from edgecap.streaming import Snapshot as Snapshot
     from edgecap.streaming import Stream as Stream
     from edgecap.streaming import StreamingModel as StreamingModel
@@ -32,13 +35,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ClassPrediction": "edgecap.predictions",
     "DecisionSpec": "edgecap.spec",
     "EdgecapError": "edgecap.errors",
     "Event": "edgecap.events",
     "EventDetector": "edgecap.events",
     "Frame": "edgecap.sources",
     "ModelSpec": "edgecap.spec",
-    "Prediction": "edgecap.streaming",
+    "MultiLabelPrediction": "edgecap.predictions",
+    "Prediction": "edgecap.predictions",
+    "RegressionPrediction": "edgecap.predictions",
     "Snapshot": "edgecap.streaming",
     "Source": "edgecap.sources",
     "Stream": "edgecap.streaming",

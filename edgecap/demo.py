@@ -13,8 +13,9 @@ import numpy as np
 from edgecap import terminal
 from edgecap.assets import DEMO_MODEL, resolve_model
 from edgecap.evaluation import EventScore, Recording, record_scene, score_events
+from edgecap.predictions import ClassPrediction
 from edgecap.preprocess import Image
-from edgecap.streaming import Prediction, Stream, load
+from edgecap.streaming import Stream, load
 from edgecap.synthetic import Scene
 
 # Seeds of demo scenes start here; training draws below 2⁴⁰ (edgecap_convert.data.scenes).
@@ -99,7 +100,11 @@ def play(
 
 
 def _stream(
-    stream: Stream, recording: Recording, shown: _Shown, out: TextIO | None, drawing: bool
+    stream: Stream[ClassPrediction],
+    recording: Recording,
+    shown: _Shown,
+    out: TextIO | None,
+    drawing: bool,
 ) -> None:
     drawn = 0
     began = time.perf_counter()
@@ -130,7 +135,11 @@ def _stream(
 
 
 def _view(
-    image: Image, prediction: Prediction, truth: str, stream: Stream, recent: list[str]
+    image: Image,
+    prediction: ClassPrediction,
+    truth: str,
+    stream: Stream[ClassPrediction],
+    recent: list[str],
 ) -> list[str]:
     """The picture on the left; truth, probabilities and recent events on the right."""
     labels = stream.model.labels

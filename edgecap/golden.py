@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecap.errors import ModelFileError
+from edgecap.quantization import dequantize
+from edgecap.spec import ModelSpec
 from edgecap.streaming import StreamingModel
 
 
@@ -18,8 +20,10 @@ class GoldenCheck:
 
     Attributes:
       kernels: those that ran here, if recorded, else the ones compared with.
-      largest: largest difference of a logit, in steps of its grid (float outputs: of 1/256).
-      tolerance: the spec's. same_answers: frames with the same most probable label.
+      largest: largest difference of an output, in steps (see :func:`steps_apart`).
+      tolerance: the spec's.
+      same_answers: frames with the same most probable label (classification), with the same
+        labels above one half (multi-label), or within the tolerance (regression).
       frames: how many were compared, over all rounds.
     """
 
@@ -44,15 +48,38 @@ def replay(
       frames: ``(N, H, W, 3)`` uint8.
 
     Returns:
-      Logits ``(rounds · N, labels)`` in the output's own dtype.
+      Outputs ``(rounds · N, labels)`` in their own dtype.
     """
     states = model.initial_states()
     rows = []
     for _ in range(rounds):
         for frame in frames:
-            logits, states = model.infer(frame, states)
-            rows.append(logits)
+            outputs, states = model.infer(frame, states)
+            rows.append(outputs)
     return np.stack(rows)
+
+
+def steps_apart(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """How far outputs are apart, in steps of their grid.
+
+    Floats have none; theirs is the one that 8 bits would have: 1/128 of the largest magnitude that
+    was recorded of each value.
+
+    Args:
+      found, expected: ``(N, labels)`` of the same dtype.
+
+    Returns:
+      ``(N, labels)`` absolute differences.
+    """
+    difference = np.abs(found.astype(np.float64) - expected.astype(np.float64))
+    if np.issubdtype(expected.dtype, np.integer):
+        return difference
+    largest = np.abs(expected.astype(np.float64)).max(axis=0)
+    # A value that is always 0 has no magnitude; then any difference is one too many.
+    steps: npt.NDArray[np.float64] = difference / np.maximum(
+        largest / 128, np.finfo(np.float32).tiny
+    )
+    return steps
 
 
 def check_golden(model: StreamingModel) -> GoldenCheck:
@@ -69,12 +96,23 @@ def check_golden(model: StreamingModel) -> GoldenCheck:
         kernels = next(iter(golden.outputs))
     expected = golden.outputs[kernels]
     found = replay(model, golden.frames, rounds=model.spec.golden.rounds)
-    unit = 1.0 if np.issubdtype(found.dtype, np.integer) else 1 / 256
-    difference = np.abs(found.astype(np.float64) - expected.astype(np.float64)) / unit
+    steps = steps_apart(found, expected)
+    tolerance = model.spec.golden.tolerance
+    if model.spec.task == "regression":
+        same = (steps <= tolerance).all(axis=1)
+    elif model.spec.task == "multilabel":
+        same = (_above_half(found, model.spec) == _above_half(expected, model.spec)).all(axis=1)
+    else:
+        same = found.argmax(axis=1) == expected.argmax(axis=1)
     return GoldenCheck(
         kernels=kernels,
-        largest=float(difference.max()),
-        tolerance=model.spec.golden.tolerance,
-        same_answers=int((found.argmax(axis=1) == expected.argmax(axis=1)).sum()),
+        largest=float(steps.max()),
+        tolerance=tolerance,
+        same_answers=int(same.sum()),
         frames=len(found),
     )
+
+
+def _above_half(outputs: npt.NDArray[Any], spec: ModelSpec) -> npt.NDArray[np.bool_]:
+    above: npt.NDArray[np.bool_] = dequantize(outputs, spec.output.tensor) > 0
+    return above

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from edgecap.rate import RateGate
 from edgecap.sinks.base import Result, Sink
@@ -42,7 +43,7 @@ class Report:
 
 def run(
     source: Source,
-    stream: Stream,
+    stream: Stream[Any],
     sinks: Sequence[Sink] = (),
     *,
     max_frames: int | None = None,
@@ -82,8 +83,8 @@ def run(
             step_ms = (time.perf_counter() - started) * 1e3
             report.processed += 1
             report.step_ms.append(step_ms)
-            if prediction.event is not None and prediction.event.kind == "start":
-                report.events += 1
+            for event in prediction.events:
+                report.events += event.kind == "start"
             result = Result(frame, prediction, step_ms)
             for sink in sinks:
                 sink.write(result)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from edgecap.errors import SourceError
 from edgecap.sources.base import Frame
 
 # A frame may come this share of a period before its tick and still count for it: cameras jitter.
 _EARLY = 0.25
+# Containers round times to the millisecond: a frame may stand this much after the tick it is for.
+_ROUNDING_S = 1e-3
+# A longer pause inside a recording is a broken clock, and would be filled with copies for ever.
+_LONGEST_HOLD_S = 600.0
 
 
 class RateGate:
     """Lets frames through at the model's rate and no faster, by their timestamps.
 
-    Frames that a slower source lacks are not invented. The same gate resamples recordings for
-    training and evaluation, so a model sees the rhythm on the device that it was trained on.
+    For live sources: a frame that a slower source lacks is not invented, since waiting for a tick
+    would only make the answer late. Recordings go through :func:`sample_and_hold`.
     """
 
     def __init__(self, rate_hz: float) -> None:
@@ -37,3 +42,64 @@ class RateGate:
     def select(self, frames: Iterable[Frame]) -> Iterable[Frame]:
         """The frames that are due."""
         return (frame for frame in frames if self.accepts(frame.timestamp_s))
+
+
+def sample_and_hold(
+    frames: Iterable[Frame],
+    rate_hz: float,
+    *,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    finer: int = 1,
+) -> Iterator[tuple[Frame, int]]:
+    """Resamples a recording to the model's rate by its timestamps.
+
+    At each tick, ``k / rate_hz`` after the start, stands the newest frame that was there by then:
+    a faster recording loses frames, a slower one repeats them. The last tick is that of the last
+    frame.
+
+    Args:
+      frames: in order.
+      rate_hz: the model's.
+      start_s, end_s: part of the recording; from the first frame to the last where not given.
+      finer: ticks per period of the rate. Every ``finer``-th tick holds the same frame as with 1.
+
+    Returns:
+      Each frame that is used, with the number of ticks that it is held for, one or more.
+
+    Raises:
+      SourceError: the timestamps leave a gap that cannot be meant.
+    """
+    slack_s = min(_ROUNDING_S, 0.1 / rate_hz)
+    stop_s = float("inf") if end_s is None else end_s - 1e-9
+    origin_s = 0.0
+    held: Frame | None = None
+    tick = 0
+
+    def due_s(tick: int) -> float:
+        # Exactly k / rate_hz where tick = finer · k and finer is a power of two.
+        return origin_s + tick / (finer * rate_hz)
+
+    for frame in frames:
+        if held is None:
+            origin_s = frame.timestamp_s if start_s is None else max(start_s, frame.timestamp_s)
+        elif frame.timestamp_s - held.timestamp_s > _LONGEST_HOLD_S:
+            raise SourceError(
+                f"the time jumps from {held.timestamp_s:.1f} s to {frame.timestamp_s:.1f} s at "
+                f"frame {frame.index}; expected pauses of at most {_LONGEST_HOLD_S:.0f} s"
+            )
+        else:
+            first = tick
+            while due_s(tick) < stop_s and due_s(tick) + slack_s < frame.timestamp_s:
+                tick += 1
+            if tick > first:
+                yield held, tick - first
+            if due_s(tick) >= stop_s:
+                return
+        held = frame
+    if held is not None:
+        first = tick
+        while due_s(tick) < stop_s and due_s(tick) <= held.timestamp_s + slack_s:
+            tick += 1
+        if tick > first:
+            yield held, tick - first

@@ -1,12 +1,13 @@
-"""Test material by name: a folder of clips, or synthetic scenes."""
+"""Test material by name: a data set of clips, or synthetic scenes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from edgecap.clips import find_clips
+from edgecap.dataset import Clip, Dataset, open_dataset
 from edgecap.errors import DataError
 from edgecap.evaluation import Recording, Segment, record_scene
 from edgecap.sources.synthetic import parse_scene
@@ -22,15 +23,21 @@ _SCENE_BITS = 24
 
 
 def open_recordings(
-    name: str, *, spec: InputSpec, rate_hz: float, labels: Sequence[str]
+    name: str,
+    *,
+    spec: InputSpec,
+    rate_hz: float,
+    labels: Sequence[str],
+    task: str | None = None,
 ) -> Iterator[Recording]:
-    """Reads recordings at a model's size and rate.
+    """Reads recordings at a model's size and rate, one at a time.
 
     Args:
-      name: a folder per class of clips, or ``synthetic:seed=N,gestures=N``: scenes of 20
-        gestures each that no training run has seen.
+      name: a data set (see :func:`edgecap.dataset.open_dataset`), or
+        ``synthetic:seed=N,gestures=N``: scenes of 20 gestures each that no training run has seen.
       spec, rate_hz: the model's.
-      labels: the model's; every class must be among them.
+      labels: the model's; every class must be among them, and values must be these.
+      task: the model's; ``None`` to tell it by the data.
 
     Raises:
       DataError: nothing there, an unreadable clip, or a class that the model does not know.
@@ -38,22 +45,66 @@ def open_recordings(
     if name.startswith(SYNTHETIC):
         yield from _scenes(name, spec, rate_hz, labels)
         return
-    clips = find_clips(name)
-    unknown = sorted({clip.label for clip in clips} - set(labels))
+    dataset = open_dataset(name, task=task)
+    if dataset.task == "regression" and dataset.labels != tuple(labels):
+        raise DataError(
+            f"{name}: the tables have the values {', '.join(dataset.labels)}; the model gives "
+            f"{', '.join(labels)}"
+        )
+    unknown = [label for label in dataset.labels if label not in labels]
     if unknown:
         raise DataError(
             f"{name}: the model does not know {', '.join(unknown)}; it knows {', '.join(labels)}"
         )
-    for clip in clips:
-        frames = list(clip.read(spec, rate_hz))
-        yield Recording(
-            name=str(clip.path),
-            images=np.stack([image for image, _ in frames]),
-            timestamps_s=np.array([timestamp for _, timestamp in frames]),
-            truth=(clip.label,) * len(frames),
-            segments=(Segment(clip.label, 0, len(frames)),),
-            is_stream=False,
+    for clip in dataset.clips:
+        frames = clip.read(spec, rate_hz)
+        yield recording_of(
+            clip,
+            dataset,
+            images=frames.images,
+            timestamps_s=frames.timestamps_s,
+            values=frames.values,
+            labels=labels,
         )
+
+
+def recording_of(
+    clip: Clip,
+    dataset: Dataset,
+    *,
+    images: npt.NDArray[np.uint8],
+    timestamps_s: npt.NDArray[np.float64],
+    values: npt.NDArray[np.float32] | None,
+    labels: Sequence[str] | None = None,
+) -> Recording:
+    """A clip's frames as a recording to evaluate with.
+
+    Args:
+      clip, dataset: what is true of it.
+      images: ``(N, H, W, 3)`` uint8 RGB at the model's size and rate.
+      timestamps_s: ``(N,)``.
+      values: ``(N, K)`` float32, for regression.
+      labels: the model's, where they are not the data set's.
+    """
+    count = len(images)
+    truth: tuple[str, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    targets = values
+    if dataset.task == "classification":
+        truth = (clip.label,) * count
+        segments = (Segment(clip.label, 0, count),)
+    elif dataset.task == "multilabel":
+        row = [label in clip.labels for label in labels or dataset.labels]
+        targets = np.tile(np.array(row, np.float32), (count, 1))
+    return Recording(
+        name=clip.name,
+        images=images,
+        timestamps_s=timestamps_s,
+        truth=truth,
+        segments=segments,
+        is_stream=False,
+        targets=targets,
+    )
 
 
 def _scenes(

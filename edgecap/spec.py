@@ -17,14 +17,18 @@ from typing import Any, TypeVar
 
 from edgecap.errors import SpecError
 
+# Fields and values may join without a new number as long as files that lack them read as before:
+# an older edgecap refuses a task or activation that it does not know, in one line that names it.
 SPEC_VERSION = 1
 
-TASKS = ("classification",)
+#: Task → what the runtime applies to the output's real values. One label a frame; any number of
+#: labels a frame; one number a frame for each label.
+ACTIVATIONS = {"classification": "softmax", "multilabel": "sigmoid", "regression": "linear"}
+TASKS = tuple(ACTIVATIONS)
 RESIZE_METHODS = ("linear", "area")
 FITS = ("stretch", "crop")
 COLORS = ("rgb",)
 DTYPES = ("int8", "uint8", "int16", "float32")
-ACTIVATIONS = ("softmax",)
 #: The image's grid: real = (u8 − 128) / 127.5, stored as int8 = u8 − 128.
 CAMERA_SCALE = 1 / 127.5
 _INTEGER_LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
@@ -119,22 +123,23 @@ class OutputSpec:
     """The graph's answer.
 
     Attributes:
-      tensor: ``(1, labels)`` logits.
-      activation: what the runtime applies to the real values.
+      tensor: ``(1, labels)``: logits, or the numbers themselves (regression), of any dtype.
+      activation: what the runtime applies to the real values: ``softmax``, ``sigmoid`` or
+        ``linear`` (nothing); it follows from the task.
     """
 
     tensor: TensorSpec
     activation: str = "softmax"
 
     def __post_init__(self) -> None:
-        _one_of("output.activation", self.activation, ACTIVATIONS)
+        _one_of("output.activation", self.activation, tuple(ACTIVATIONS.values()))
         if len(self.tensor.shape) != 2 or self.tensor.shape[0] != 1:
             raise SpecError(f"output: expected a shape of (1, labels); got {self.tensor.shape}")
 
 
 @dataclass(frozen=True)
 class DecisionSpec:
-    """How scores become events. All times in seconds.
+    """How scores become events; without effect for regression, which has none. Times in seconds.
 
     Attributes:
       smoothing_s: time constant of the exponential average over probabilities; 0 for none.
@@ -171,8 +176,9 @@ class GoldenSpec:
     """How closely another machine must repeat the recorded outputs.
 
     Attributes:
-      tolerance: largest difference allowed of a logit, in steps of its grid. Kernels differ in
-        how they round ties, and in the last bits of the float cell state.
+      tolerance: largest difference allowed of an output, in steps of its grid (see
+        :func:`edgecap.golden.steps_apart` for float outputs). Kernels differ in how they round
+        ties, and in the last bits of the float cell state.
       reason: why it is this number.
       rounds: how often the recorded frames are played, one round after the other.
     """
@@ -194,10 +200,11 @@ class ModelSpec:
 
     Attributes:
       name: for people.
-      task: what the outputs mean.
+      task: what the outputs mean: ``classification``, ``multilabel`` or ``regression``.
       rate_hz: frames a second that the model was trained at.
-      labels: one per logit, unique.
-      input, states, output: the ``step`` signature. Each state has this name on both sides.
+      labels: one per output, unique: the classes, or for regression the names of the numbers.
+      input, states, output: the ``step`` signature. Each state has this name on both sides; there
+        may be any number of them, of any rank and size.
       decision: how scores become events.
       golden: tolerance of the recorded outputs.
       recipe: what is quantised how.
@@ -226,12 +233,23 @@ class ModelSpec:
         check_labels(self.labels)
         if not self.name.isprintable() or not self.recipe.isprintable():
             raise SpecError("name and recipe: expected printable text")
-        logits = self.output.tensor.shape[1]
-        if len(self.labels) != logits:
+        expected = ACTIVATIONS[self.task]
+        if self.output.activation != expected:
             raise SpecError(
-                f"labels: the model gives {logits} scores, but {len(self.labels)} labels are given"
+                f"output.activation: expected {expected} for {self.task}; "
+                f"got {self.output.activation!r}"
+            )
+        outputs = self.output.tensor.shape[1]
+        if len(self.labels) != outputs:
+            raise SpecError(
+                f"labels: the model gives {outputs} numbers, but {len(self.labels)} labels are "
+                "given"
             )
         background = self.decision.background
+        if background is not None and self.task == "regression":
+            raise SpecError(
+                f"decision.background: expected none for regression; got {background!r}"
+            )
         if background is not None and background not in self.labels:
             raise SpecError(f"decision.background: {background!r} is not among the labels")
         names = [state.name for state in self.states]

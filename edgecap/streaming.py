@@ -6,39 +6,24 @@ import hashlib
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from edgecap.activation import activation
 from edgecap.bundle import Bundle, read_bundle
 from edgecap.contract import bind
 from edgecap.errors import StateError
-from edgecap.events import Event, EventDetector
 from edgecap.interpreter import DEFAULT_KERNELS, Backend, open_interpreter
+from edgecap.predictions import Decider, Prediction, decider
 from edgecap.preprocess import Image, Preprocessor
-from edgecap.quantization import dequantize, reset_value
-from edgecap.spec import DecisionSpec, ModelSpec, TensorSpec
+from edgecap.quantization import reset_value
+from edgecap.spec import DecisionSpec, ModelSpec
 
 Arrays = tuple[npt.NDArray[Any], ...]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer to one frame.
-
-    Attributes:
-      label, score: the most probable label of this frame and its probability.
-      probabilities: ``(labels,)`` float32, of this frame alone; sums to 1.
-      event: what began or ended with this frame, from the smoothed probabilities; else ``None``.
-      timestamp_s: the frame's.
-    """
-
-    label: str
-    score: float
-    probabilities: npt.NDArray[np.float32]
-    event: Event | None
-    timestamp_s: float
+# What the predictions of a stream are; which they are stands in the model file.
+_P = TypeVar("_P", bound=Prediction)
 
 
 @dataclass(frozen=True)
@@ -56,7 +41,7 @@ class Snapshot:
     states: Arrays
     frames: int
     timestamp_s: float | None
-    _detector: EventDetector
+    _decider: Decider
 
 
 class StreamingModel:
@@ -81,7 +66,7 @@ class StreamingModel:
         self._digest = _digest(bundle)
         self._lock = threading.Lock()
         self._preprocess = Preprocessor(bundle.spec.input)
-        self._exponentials = _exponentials(bundle.spec.output.tensor)
+        self._activation = activation(bundle.spec.output)
 
     @property
     def spec(self) -> ModelSpec:
@@ -95,7 +80,7 @@ class StreamingModel:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the flatbuffer and the labels: what the states and scores mean."""
+        """SHA-256 of the flatbuffer, labels and task: what the states and outputs mean."""
         return self._digest
 
     @property
@@ -105,11 +90,14 @@ class StreamingModel:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """One per score, in the order of ``Prediction.probabilities``."""
+        """One per output, in the order of a prediction's ``probabilities`` or ``values``."""
         return self._bundle.spec.labels
 
-    def stream(self, decision: DecisionSpec | None = None) -> Stream:
+    def stream(self, decision: DecisionSpec | None = None) -> Stream[Any]:
         """A new stream in the reset state.
+
+        Which predictions it gives depends on the file, which no type checker reads; name them
+        where that matters: ``stream: Stream[RegressionPrediction] = model.stream()``.
 
         Args:
           decision: replaces the model's own thresholds.
@@ -130,7 +118,7 @@ class StreamingModel:
           states: as :meth:`initial_states` or a previous call returned them; not changed.
 
         Returns:
-          Logits ``(labels,)`` in the output's own dtype, and the next states, both fresh arrays.
+          Outputs ``(labels,)`` in their own dtype, and the next states, all fresh arrays.
 
         Raises:
           FrameError: the image has a wrong shape or dtype.
@@ -141,32 +129,32 @@ class StreamingModel:
             for index, state in zip(tensors.states_in, states, strict=True):
                 interpreter.set_tensor(index, state)
             interpreter.invoke()
-            logits = interpreter.get_tensor(tensors.output)
+            outputs = interpreter.get_tensor(tensors.output)
             following = tuple(interpreter.get_tensor(index) for index in tensors.states_out)
-        return logits[0], following
+        return outputs[0], following
 
-    def probabilities(self, logits: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """Softmax of logits ``(labels,)`` given in the output's own dtype: float32, sums to 1."""
-        if self._exponentials is None:
-            real = dequantize(logits, self.spec.output.tensor)
-            exponentials = np.exp(real - real.max())
-        else:
-            # int8 has 256 differences to the largest logit: a table is exact and faster.
-            below = int(logits.max()) - logits.astype(np.intp)
-            exponentials = self._exponentials[below]
-        result: npt.NDArray[np.float32] = exponentials / exponentials.sum()
-        return result
+    def activate(self, outputs: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """What outputs ``(labels,)`` of :meth:`infer` mean.
+
+        Returns:
+          ``(labels,)`` float32: probabilities that sum to 1 (classification), independent ones
+          (multi-label), or the numbers themselves (regression).
+        """
+        return self._activation(outputs)
 
 
-class Stream:
+class Stream(Generic[_P]):
     """Frames in, answers out; the state is carried from each frame to the next.
+
+    The answers are :class:`~edgecap.predictions.ClassPrediction`, ``MultiLabelPrediction`` or
+    ``RegressionPrediction``, by the model's task.
 
     Not safe for two threads at once; use one stream per camera.
     """
 
     def __init__(self, model: StreamingModel, decision: DecisionSpec) -> None:
         self._model = model
-        self._detector = EventDetector(model.labels, decision)
+        self._decider = decider(model.spec.task, model.labels, decision)
         self._states = model.initial_states()
         self._frames = 0
         self._last_s: float | None = None
@@ -181,11 +169,11 @@ class Stream:
         return self._frames
 
     @property
-    def active(self) -> str | None:
-        """The label of the event under way, if any."""
-        return self._detector.active
+    def active(self) -> tuple[str, ...]:
+        """The labels of the events under way; a classifier has one at most."""
+        return self._decider.active
 
-    def step(self, image: Image, timestamp_s: float | None = None) -> Prediction:
+    def step(self, image: Image, timestamp_s: float | None = None) -> _P:
         """Takes in one frame.
 
         Args:
@@ -198,26 +186,19 @@ class Stream:
           MissingDependencyError: the frame must be resized and OpenCV is not installed.
         """
         model = self._model
-        logits, self._states = model.infer(image, self._states)
+        outputs, self._states = model.infer(image, self._states)
         if timestamp_s is None:
             last_s = self._last_s
             timestamp_s = 0.0 if last_s is None else last_s + 1.0 / model.spec.rate_hz
         self._last_s = timestamp_s
         self._frames += 1
-        probabilities = model.probabilities(logits)
-        best = int(probabilities.argmax())
-        return Prediction(
-            label=model.labels[best],
-            score=float(probabilities[best]),
-            probabilities=probabilities,
-            event=self._detector.update(probabilities, timestamp_s),
-            timestamp_s=timestamp_s,
-        )
+        prediction: _P = self._decider.predict(model.activate(outputs), timestamp_s)
+        return prediction
 
     def reset(self) -> None:
         """Forgets everything that was seen."""
         self._states = self._model.initial_states()
-        self._detector.reset()
+        self._decider.reset()
         self._frames = 0
         self._last_s = None
 
@@ -229,7 +210,7 @@ class Stream:
             states=self._states,
             frames=self._frames,
             timestamp_s=self._last_s,
-            _detector=self._detector.copy(),
+            _decider=self._decider.copy(),
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -246,11 +227,11 @@ class Stream:
         self._states = snapshot.states
         self._frames = snapshot.frames
         self._last_s = snapshot.timestamp_s
-        self._detector = snapshot._detector.copy()
+        self._decider = snapshot._decider.copy()
 
-    def fork(self) -> Stream:
+    def fork(self) -> Stream[_P]:
         """An independent stream that goes on from here."""
-        other = Stream.__new__(Stream)
+        other: Stream[_P] = Stream.__new__(Stream)
         other._model = self._model
         other.restore(self.snapshot())
         return other
@@ -281,12 +262,5 @@ def load(
 
 def _digest(bundle: Bundle) -> str:
     digest = hashlib.sha256(bundle.model)
-    digest.update("\n".join(bundle.spec.labels).encode())
+    digest.update("\n".join((bundle.spec.task, *bundle.spec.labels)).encode())
     return digest.hexdigest()
-
-
-def _exponentials(output: TensorSpec) -> npt.NDArray[np.float32] | None:
-    if output.dtype not in ("int8", "uint8"):
-        return None
-    table: npt.NDArray[np.float32] = np.exp(-np.arange(256) * output.scale).astype(np.float32)
-    return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TextIO
 
 import numpy as np
@@ -68,16 +68,16 @@ def bars(
     labels: Sequence[str],
     probabilities: npt.NDArray[np.float32],
     *,
-    active: str | None,
+    active: Collection[str],
     columns: int = 24,
 ) -> list[str]:
-    """One line per label: name, bar, per cent; the active event's label stands out."""
+    """One line per label: name, bar, per cent; labels of active events stand out."""
     widest = max(len(label) for label in labels)
     best = int(probabilities.argmax())
     lines = []
     for number, (label, p) in enumerate(zip(labels, probabilities.tolist(), strict=True)):
-        color = GREEN if label == active else BLUE if number == best else DIM
-        weight = BOLD if label == active else ""
+        color = GREEN if label in active else BLUE if number == best else DIM
+        weight = BOLD if label in active else ""
         lines.append(
             f"{weight}{color}{label:>{widest}} {bar(p, columns=columns)} {p * 100:3.0f} %{RESET}"
         )

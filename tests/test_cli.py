@@ -13,10 +13,12 @@ import pytest
 
 from edgecap import __version__
 from edgecap.bundle import Golden, read_bundle, write_bundle
+from edgecap.spec import ACTIVATIONS
 from edgecap.synthetic import GESTURES, LABELS
+from tests import handmade
 
 COMMAND = [sys.executable, "-m", "edgecap"]
-VERBS = ["demo", "run", "info", "verify", "train", "convert", "evaluate"]
+VERBS = ["demo", "run", "info", "verify", "data", "train", "convert", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -376,8 +378,88 @@ def test_evaluate_is_json(material: Path, data: str) -> None:
     assert figures["labels"] == list(LABELS)
 
 
+def test_info_verify_and_run_know_every_task(tmp_path: Path) -> None:
+    pytest.importorskip("cv2")
+    keys = {
+        "classification": KEYS[2:],
+        "multilabel": ["label", "score", "probabilities", "active", "events"],
+        "regression": ["values"],
+    }
+    for task in ACTIVATIONS:
+        path = tmp_path / f"{task}.tflite"
+        handmade.model(path, task)
+        info, verify = edgecap("info", path), edgecap("verify", path)
+        assert (info.code, info.err, verify.code, verify.err) == (0, "", 0, "")
+        assert f"made by hand: {task}" in info.out
+        assert "red, green, blue" in info.out
+        assert ("decisions" in info.out) == (task != "regression")
+        assert f"6 of 6 {'within that' if task == 'regression' else 'answers equal'}" in verify.out
+        ran = edgecap(
+            *("run", path, "--max-frames", "3", "--jsonl", "-"),
+            *("--source", "synthetic:width=32,height=32,gestures=1"),
+        )
+        assert ran.code == 0
+        assert ("event(s)" in ran.err) == (task != "regression")
+        records = [json.loads(line) for line in ran.out.splitlines()]
+        assert [list(record) for record in records] == [["frame", "timestamp_s", *keys[task]]] * 3
+        named = records[0]["values" if task == "regression" else "probabilities"]
+        assert list(named) == ["red", "green", "blue"]
+
+
+def write_clip(folder: Path, frames: np.ndarray) -> None:
+    cv2 = pytest.importorskip("cv2")
+    folder.mkdir()
+    for number, frame in enumerate(frames):
+        cv2.imwrite(str(folder / f"{number}.png"), frame[..., ::-1])
+
+
+def test_evaluate_measures_a_regression(tmp_path: Path) -> None:
+    handmade.model(tmp_path / "model.tflite", "regression")
+    for seed in range(2):
+        frames = handmade.images(8, seed)
+        write_clip(tmp_path / f"clip{seed}", frames)
+        # One of the two clips is off by 0.5 in one value of three.
+        truth = handmade.expected(frames) + np.array([0.0, 0.5 * seed, 0.0])
+        rows = [f"{n},{','.join(map(str, row))}" for n, row in enumerate(truth.tolist())]
+        (tmp_path / f"clip{seed}.csv").write_text("\n".join(["frame,red,green,blue", *rows]))
+    manifest = tmp_path / "clips.csv"
+    manifest.write_text("path,table\nclip0,clip0.csv\nclip1,clip1.csv\n")
+    result = edgecap("evaluate", tmp_path / "model.tflite", manifest, "--json")
+    assert (result.code, result.err) == (0, "")
+    figures = json.loads(result.out)
+    assert (figures["task"], figures["frames"], figures["recordings"]) == ("regression", 16, 2)
+    assert figures["per_value"]["green"]["mse"] == pytest.approx(0.125, rel=1e-5)
+    assert figures["per_value"]["red"]["mse"] == pytest.approx(0, abs=1e-12)
+    assert figures["score"] == -figures["mse"] == pytest.approx(-0.125 / 3, rel=1e-5)
+    told = edgecap("evaluate", tmp_path / "model.tflite", manifest)
+    assert (told.code, told.err) == (0, "")
+    assert "MSE 0.041667" in told.out
+    assert [line.split()[0] for line in told.out.splitlines()[-3:]] == ["red", "green", "blue"]
+
+
+def test_evaluate_measures_several_labels(tmp_path: Path) -> None:
+    handmade.model(tmp_path / "model.tflite", "multilabel")
+    clips = {"red;blue": [139, 117, 139], "green": [117, 139, 117], "": [117, 117, 117]}
+    lines = ["path,label"]
+    for number, (labels, colour) in enumerate(clips.items()):
+        frames = np.broadcast_to(np.array(colour, np.uint8), (4, 4, 4, 3))
+        write_clip(tmp_path / str(number), frames)
+        lines.append(f"{number},{labels}")
+    (tmp_path / "clips.csv").write_text("\n".join(lines))
+    result = edgecap("evaluate", tmp_path / "model.tflite", tmp_path / "clips.csv", "--json")
+    assert (result.code, result.err) == (0, "")
+    figures = json.loads(result.out)
+    assert (figures["task"], figures["segments"]) == ("multilabel", 3)
+    assert figures["macro_f1"] == figures["exact_match"] == figures["score"] == 1.0
+    told = edgecap("evaluate", tmp_path / "model.tflite", tmp_path / "clips.csv")
+    assert (told.code, told.err) == (0, "")
+    assert "macro F1 1.000, micro F1 1.000, mAP 1.000" in told.out
+    assert "average precision" in told.out
+
+
 def test_evaluate_is_a_table_for_people() -> None:
     result = edgecap("evaluate", "demo", "synthetic:gestures=3")
     assert (result.code, result.err) == (0, "")
-    assert "accuracy" in result.out
+    assert "by their last frame" in result.out
     assert "precision" in result.out
+    assert "an hour" in result.out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from edgecap.errors import SpecError
 from edgecap.flatbuffer import Graph, Operator
 from edgecap.spec import ModelSpec
 from edgecap.streaming import StreamingModel
+from tests import handmade
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +162,27 @@ def test_a_second_subgraph_is_refused(graph: Graph, spec: ModelSpec) -> None:
     """Only the first one is read; another could hold what the first must not."""
     with pytest.raises(SpecError):
         bind(dataclasses.replace(graph, subgraphs=2), spec)
+
+
+@pytest.mark.parametrize("dtype", handmade.OUTPUTS)
+def test_outputs_of_any_dtype_and_states_of_any_rank_are_bound(tmp_path: Path, dtype: str) -> None:
+    model = handmade.model(tmp_path / "model.tflite", "regression", dtype)
+    graph, spec = model.bundle.graph, model.spec
+    tensors = bind(graph, spec)
+    assert graph.tensors[tensors.output].dtype == dtype
+    for state, one, other in zip(spec.states, tensors.states_in, tensors.states_out, strict=True):
+        assert graph.tensors[one].shape == graph.tensors[other].shape == state.shape
+    for changed in (
+        dataclasses.replace(spec.output.tensor, dtype="uint8", scale=0.5, zero_point=0),
+        dataclasses.replace(spec.output.tensor, scale=spec.output.tensor.scale + 0.5),
+    ):
+        output = dataclasses.replace(spec.output, tensor=changed)
+        with pytest.raises(SpecError, match="output 'output'"):
+            bind(graph, dataclasses.replace(spec, output=output))
+
+
+def test_a_state_of_the_right_size_and_another_shape_is_refused(tmp_path: Path) -> None:
+    model = handmade.model(tmp_path / "model.tflite", "regression")
+    spec = with_state(model.spec, 0, shape=(1, handmade.WIDTH, handmade.STEPS))
+    with pytest.raises(SpecError, match="state in 'memory'"):
+        bind(model.bundle.graph, spec)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edgecap.events import Event, EventDetector
+from edgecap.predictions import label_detectors
 from edgecap.spec import DecisionSpec
 
 LABELS = ("background", "open", "close")
@@ -175,3 +176,21 @@ def test_a_clock_that_restarts_does_not_freeze_the_events() -> None:
     feed(found, [*[0.95] * 10, *[0.0] * 10], start_s=5000.0)
     events = told(feed(found, [*[0.0] * 10, *[0.95] * 20]))
     assert [(kind, label) for kind, label, _ in events] == [("start", "open")]
+
+
+def test_with_a_detector_a_label_each_keeps_its_own_time() -> None:
+    decision = DecisionSpec(**(PLAIN | {"min_duration_s": 0.15, "refractory_s": 0.35}))  # type: ignore[arg-type]
+    found = label_detectors(LABELS, decision)
+    assert list(found) == [1, 2], "the background is never an event"
+    rows = {1: [0.9, 0.9, 0.9, 0.1, 0.9, 0.9, 0.9, 0.9, 0.9], 2: [0.1] * 5 + [0.9] * 4}
+    events = [
+        found[index].update(np.array([rows[index][frame]], np.float32), frame / 10)
+        for frame in range(9)
+        for index in found
+    ]
+    assert told(events) == [
+        ("start", "open", 0.2),
+        ("end", "open", 0.3),
+        ("start", "open", 0.7),
+        ("start", "close", 0.7),
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +13,39 @@ import pytest
 from edgecap import terminal
 from edgecap.errors import SinkError
 from edgecap.events import Event
+from edgecap.predictions import ClassPrediction, MultiLabelPrediction, RegressionPrediction
 from edgecap.sinks.base import Result
-from edgecap.sinks.jsonl import JsonLines
+from edgecap.sinks.jsonl import JsonLines, to_record
 from edgecap.sinks.terminal import LiveLine
 from edgecap.sources.base import Frame
-from edgecap.streaming import Prediction
 
 LABELS = ("background", "öffnen")
 
 
+def frame_at(index: int) -> Frame:
+    return Frame(index, index / 10, np.zeros((16, 16, 3), np.uint8))
+
+
 def result(index: int, event: Event | None = None) -> Result:
     probabilities = np.array([0.25, 0.75], np.float32)
-    frame = Frame(index, index / 10, np.zeros((16, 16, 3), np.uint8))
-    return Result(
-        frame, Prediction("öffnen", 0.75, probabilities, event, frame.timestamp_s), step_ms=1.5
+    frame, events = frame_at(index), () if event is None else (event,)
+    prediction = ClassPrediction(frame.timestamp_s, events, "öffnen", 0.75, probabilities)
+    return Result(frame, prediction, step_ms=1.5)
+
+
+def several(index: int, *events: Event) -> Result:
+    probabilities = np.array([0.5, 0.75], np.float32)
+    frame = frame_at(index)
+    prediction = MultiLabelPrediction(
+        frame.timestamp_s, events, "öffnen", 0.75, probabilities, ("background", "öffnen")
     )
+    return Result(frame, prediction, step_ms=1.5)
+
+
+def measured(index: int, *values: float) -> Result:
+    frame = frame_at(index)
+    prediction = RegressionPrediction(frame.timestamp_s, (), np.array(values, np.float32))
+    return Result(frame, prediction, step_ms=1.5)
 
 
 START = Event("öffnen", "start", 0.1, 0.625)
@@ -49,6 +68,32 @@ def test_each_result_is_one_json_object_on_its_own_line(tmp_path: Path) -> None:
     }
     assert second["frame"] == 1
     assert second["event"] == {"label": "öffnen", "kind": "start", "score": 0.625}
+
+
+def test_a_multilabel_result_lists_what_is_under_way_and_every_event() -> None:
+    record = to_record(several(1, START, Event("background", "end", 0.1, 0.125)), LABELS)
+    assert json.loads(json.dumps(record)) == {
+        "frame": 1,
+        "timestamp_s": 0.1,
+        "label": "öffnen",
+        "score": 0.75,
+        "probabilities": {"background": 0.5, "öffnen": 0.75},
+        "active": ["background", "öffnen"],
+        "events": [
+            {"label": "öffnen", "kind": "start", "score": 0.625},
+            {"label": "background", "kind": "end", "score": 0.125},
+        ],
+    }
+    assert to_record(several(2), LABELS)["events"] == []
+
+
+def test_a_regression_result_is_its_values_by_name() -> None:
+    record = to_record(measured(3, -12.5, 1.25e-6), ("angle", "speed"))
+    assert json.loads(json.dumps(record)) == {
+        "frame": 3,
+        "timestamp_s": 0.3,
+        "values": {"angle": -12.5, "speed": 1.25e-6},
+    }
 
 
 def test_a_reader_sees_each_line_at_once(tmp_path: Path) -> None:
@@ -97,7 +142,7 @@ class Terminal(io.StringIO):
 
 def test_away_from_a_terminal_only_events_are_printed() -> None:
     out = io.StringIO()
-    line = LiveLine(out)
+    line = LiveLine(LABELS, out)
     for number in range(5):
         line.write(result(number, START if number == 1 else None))
     line.close()
@@ -110,7 +155,7 @@ def test_on_a_terminal_one_line_is_rewritten_and_cleaned_up(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     out = Terminal()
-    line = LiveLine(out)
+    line = LiveLine(LABELS, out)
     for number in range(5):
         line.write(result(number, START if number == 1 else None))
     line.close()
@@ -118,6 +163,29 @@ def test_on_a_terminal_one_line_is_rewritten_and_cleaned_up(
     assert text.count("\n") == text.count("▶") == 1
     assert "1.50 ms" in text
     assert text.endswith("\r\x1b[2K")
+
+
+def test_a_line_for_each_of_several_events() -> None:
+    out = io.StringIO()
+    LiveLine(LABELS, out).write(several(1, START, Event("background", "end", 0.1, 0.125)))
+    assert out.getvalue().splitlines() == [
+        "     0.10 s  ▶ öffnen start (0.62)",
+        "     0.10 s  ■ background end (0.12)",
+    ]
+
+
+def test_the_live_line_tells_the_labels_under_way_or_the_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    out = Terminal()
+    LiveLine(LABELS, out).write(several(1))
+    assert "▶ background, öffnen" in out.getvalue()
+    out = Terminal()
+    LiveLine(("angle", "speed"), out).write(measured(1, -12.5, 3.0))
+    plain = re.sub(r"\x1b\[[0-9;]*[mK]", "", out.getvalue())
+    assert plain.split() == ["0.10", "s", "angle", "-12.5", "speed", "3", "1.50", "ms"]
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])

@@ -5,12 +5,22 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgecap.bundle import read_bundle
 from edgecap.errors import SpecError
-from edgecap.spec import DecisionSpec, GoldenSpec, InputSpec, ModelSpec, OutputSpec, TensorSpec
+from edgecap.spec import (
+    ACTIVATIONS,
+    DecisionSpec,
+    GoldenSpec,
+    InputSpec,
+    ModelSpec,
+    OutputSpec,
+    TensorSpec,
+)
 
 SPEC = ModelSpec(
     name="doors",
@@ -48,6 +58,68 @@ def refusal(text: str) -> str:
 
 def test_json_reads_back_equal() -> None:
     assert ModelSpec.from_json(SPEC.to_json()) == SPEC
+
+
+def of_task(task: str, output: TensorSpec | None = None, **changes: Any) -> ModelSpec:
+    """The spec of a model with another task, its decision without a background."""
+    tensor = output or SPEC.output.tensor
+    return dataclasses.replace(
+        SPEC,
+        task=task,
+        output=OutputSpec(tensor, ACTIVATIONS[task]),
+        **{"decision": DecisionSpec(), **changes},
+    )
+
+
+@pytest.mark.parametrize("task", ACTIVATIONS)
+@pytest.mark.parametrize(
+    "output",
+    [
+        TensorSpec("logits", (1, 3), "int8", 0.1, -12),
+        TensorSpec("logits", (1, 3), "int16", 0.001),
+        TensorSpec("logits", (1, 3), "float32"),
+    ],
+    ids=lambda output: output.dtype,
+)
+def test_every_task_and_dtype_of_the_output_reads_back_equal(task: str, output: TensorSpec) -> None:
+    spec = of_task(task, output)
+    assert ModelSpec.from_json(spec.to_json()) == spec
+
+
+def test_states_of_any_number_and_rank_read_back_equal() -> None:
+    states = (
+        TensorSpec("keys", (1, 8, 32), "int8", 1 / 128),
+        TensorSpec("map", (1, 12, 12, 24), "int8", 0.05, -7),
+        *(TensorSpec(f"{name}{layer}", (1, 16), "float32") for layer in (0, 1) for name in "hc"),
+    )
+    for given in (states, ()):
+        spec = dataclasses.replace(SPEC, states=given)
+        assert ModelSpec.from_json(spec.to_json()) == spec
+
+
+def test_a_regression_has_no_background() -> None:
+    with pytest.raises(SpecError, match=r"decision\.background"):
+        of_task("regression", decision=DecisionSpec(background="background"))
+    of_task("multilabel", decision=DecisionSpec(background="background"))
+
+
+def test_a_classifiers_spec_is_as_before_there_were_other_tasks(demo_path: Path) -> None:
+    """Same version, same fields: an old reader reads it, and this one reads what is old."""
+    old = {
+        "edgecap": 1,
+        "task": "classification",
+        "output": ["activation", "tensor"],
+        "decision": [
+            *("background", "enter", "leave", "min_duration_s"),
+            *("refractory_s", "settle_s", "smoothing_s"),
+        ],
+    }
+    for spec in (SPEC, read_bundle(demo_path).spec):
+        document = json.loads(spec.to_json())
+        assert document["output"]["activation"] == "softmax"
+        found = {k: document[k] for k in ("edgecap", "task")}
+        found |= {k: sorted(document[k]) for k in ("output", "decision")}
+        assert found == old
 
 
 def test_the_json_is_for_people_too() -> None:
@@ -163,7 +235,10 @@ INFINITE = float("inf")
         (put("input", "color", value="bgr"), "input.color"),
         (put("input", "resize", value="cubic"), "input.resize"),
         (put("input", "fit", value="pad"), "input.fit"),
-        (put("output", "activation", value="sigmoid"), "output.activation"),
+        (put("output", "activation", value="relu"), "output.activation"),
+        (put("output", "activation", value="sigmoid"), "softmax for classification"),
+        (put("task", value="multilabel"), "sigmoid for multilabel"),
+        (put("task", value="regression"), "linear for regression"),
         (put("output", "tensor", "shape", value=[3]), "output"),
         (put("output", "tensor", "shape", value=[2, 3]), "output"),
         (put("task", value="captioning"), "task"),

@@ -5,19 +5,28 @@ from __future__ import annotations
 import dataclasses
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 import edgecap
+from edgecap.activation import activation
 from edgecap.bundle import write_bundle
 from edgecap.errors import BackendError, FrameError, StateError
 from edgecap.golden import replay
 from edgecap.interpreter import KERNELS
+from edgecap.predictions import (
+    ClassPrediction,
+    MultiLabelPrediction,
+    Prediction,
+    RegressionPrediction,
+)
 from edgecap.quantization import dequantize
-from edgecap.spec import ModelSpec
-from edgecap.streaming import Prediction, Stream, StreamingModel
+from edgecap.spec import ACTIVATIONS, ModelSpec, OutputSpec
+from edgecap.streaming import Stream, StreamingModel
+from tests import handmade
 
 Frames = npt.NDArray[np.uint8]
 # Kernels round ties and the float cell state differently, and the state carries it on: 8 steps of a
@@ -30,17 +39,16 @@ EAGER = edgecap.DecisionSpec(
 
 
 def answer(prediction: Prediction) -> tuple[object, ...]:
-    """A prediction as values that compare exactly."""
-    return (
-        prediction.label,
-        prediction.score,
-        prediction.probabilities.tobytes(),
-        prediction.event,
-        prediction.timestamp_s,
-    )
+    """A prediction as values that compare exactly; its events come second to last."""
+    values = [
+        value.tobytes() if isinstance(value, np.ndarray) else value
+        for name, value in vars(prediction).items()
+        if name not in ("timestamp_s", "events")
+    ]
+    return (*values, prediction.events, prediction.timestamp_s)
 
 
-def play(stream: Stream, frames: Frames) -> list[tuple[object, ...]]:
+def play(stream: Stream[Any], frames: Frames) -> list[tuple[object, ...]]:
     return [answer(stream.step(frame)) for frame in frames]
 
 
@@ -69,7 +77,7 @@ def test_a_stream_is_infer_with_the_states_handed_on(
     stream = demo_model.stream()
     for frame, expected in zip(frames, logits, strict=True):
         prediction = stream.step(frame)
-        probabilities = demo_model.probabilities(expected)
+        probabilities = demo_model.activate(expected)
         assert prediction.probabilities.tobytes() == probabilities.tobytes()
         assert prediction.label == demo_model.labels[int(probabilities.argmax())]
         assert prediction.score == probabilities.max()
@@ -99,7 +107,7 @@ def test_reset_forgets_everything(demo_model: StreamingModel, frames: Frames) ->
     play(stream, frames[::-1])
     stream.reset()
     assert stream.frames == 0
-    assert stream.active is None
+    assert stream.active == ()
     assert play(stream, frames) == fresh
 
 
@@ -108,7 +116,7 @@ def test_restore_replays_identically(demo_model: StreamingModel, frames: Frames)
     play(stream, frames[:15])
     snapshot = stream.snapshot()
     first = play(stream, frames[15:])
-    assert any(event for *_, event, _ in first), "the replay should cover events too"
+    assert any(events for *_, events, _ in first), "the replay should cover events too"
     play(stream, frames[:7])
     for _ in range(2):
         stream.restore(snapshot)
@@ -251,7 +259,7 @@ def test_the_softmax_table_is_the_plain_softmax(demo_model: StreamingModel) -> N
         plain /= plain.sum()
         # float32 rounds the difference x to the largest logit by 2⁻²⁴, exp makes that x · 2⁻²⁴;
         # x is below 60 here.
-        np.testing.assert_allclose(demo_model.probabilities(logits), plain, rtol=5e-6, atol=1e-9)
+        np.testing.assert_allclose(demo_model.activate(logits), plain, rtol=5e-6, atol=1e-9)
 
 
 def test_timestamps_go_on_by_the_models_rate_where_none_are_given(
@@ -299,3 +307,147 @@ def test_unknown_kernels_threads_and_backends_are_refused(demo_path: Path) -> No
     for wrong in ({"kernels": "gpu"}, {"threads": 0}, {"backend": "onnx"}):
         with pytest.raises(BackendError, match=next(iter(wrong))):
             edgecap.load(demo_path, **wrong)  # type: ignore[arg-type]
+
+
+TASKS = list(ACTIVATIONS)
+DTYPES = list(handmade.OUTPUTS)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("task", TASKS)
+def test_states_of_every_shape_are_carried(tmp_path: Path, task: str, dtype: str) -> None:
+    """Attention's memory, a feature map, two layers: against the formulas, frame by frame."""
+    model = handmade.model(tmp_path / "model.tflite", task, dtype)
+    frames = handmade.images(12)
+    output = model.spec.output.tensor
+    outputs = dequantize(replay(model, frames), output)
+    # A quantised output is rounded once.
+    atol = 1e-6 if dtype == "float32" else 0.5001 * output.scale
+    np.testing.assert_allclose(outputs, handmade.expected(frames), rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_streams_of_every_task_reset_restore_and_fork(tmp_path: Path, task: str) -> None:
+    decision = {} if task == "regression" else dataclasses.asdict(EAGER)
+    model = handmade.model(tmp_path / "model.tflite", task, "int8", **decision)
+    frames = handmade.images(30)
+    stream = model.stream()
+    whole = play(stream, frames)
+    assert any(events for *_, events, _ in whole) == (task != "regression")
+    stream.reset()
+    assert (stream.frames, stream.active) == (0, ())
+    assert play(stream, frames[:11]) == whole[:11]
+    snapshot, fork = stream.snapshot(), stream.fork()
+    assert [state.shape for state in snapshot.states] == [s.shape for s in handmade.STATES]
+    assert play(stream, frames[11:]) == whole[11:]
+    assert play(fork, frames[11:]) == whole[11:]
+    stream.restore(snapshot)
+    assert play(stream, frames[11:]) == whole[11:]
+
+
+def test_a_snapshot_of_a_model_with_another_task_is_refused(tmp_path: Path) -> None:
+    """The same graph and labels: states that fit, and events that mean something else."""
+    one = handmade.model(tmp_path / "one.tflite", "classification")
+    other = handmade.model(tmp_path / "other.tflite", "multilabel")
+    assert one.bundle.model == other.bundle.model
+    with pytest.raises(StateError, match="another model"):
+        other.stream().restore(one.stream().snapshot())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_classifier_gives_probabilities_that_sum_to_one(tmp_path: Path, dtype: str) -> None:
+    model = handmade.model(tmp_path / "model.tflite", "classification", dtype)
+    for frame in handmade.images(8):
+        prediction = model.stream().step(frame)
+        assert isinstance(prediction, ClassPrediction)
+        assert prediction.probabilities.dtype == np.float32
+        assert float(prediction.probabilities.sum()) == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_regression_gives_the_real_values(tmp_path: Path, dtype: str) -> None:
+    model = handmade.model(tmp_path / "model.tflite", "regression", dtype)
+    frames = handmade.images(9)
+    stream: Stream[RegressionPrediction] = model.stream()
+    predictions = [stream.step(frame) for frame in frames]
+    assert all(isinstance(p, RegressionPrediction) and p.events == () for p in predictions)
+    assert all(p.values.dtype == np.float32 and p.values.shape == (3,) for p in predictions)
+    output = model.spec.output.tensor
+    np.testing.assert_allclose(
+        [p.values for p in predictions],
+        handmade.expected(frames),
+        rtol=0,
+        atol=1e-6 if dtype == "float32" else 0.5001 * output.scale,
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_multilabel_gives_independent_probabilities(tmp_path: Path, dtype: str) -> None:
+    model = handmade.model(tmp_path / "model.tflite", "multilabel", dtype)
+    frames = handmade.images(9)
+    stream: Stream[MultiLabelPrediction] = model.stream()
+    predictions = [stream.step(frame) for frame in frames]
+    real = dequantize(replay(model, frames), model.spec.output.tensor).astype(np.float64)
+    np.testing.assert_allclose(
+        [p.probabilities for p in predictions], 1 / (1 + np.exp(-real)), rtol=2e-6
+    )
+    for prediction in predictions:
+        assert isinstance(prediction, MultiLabelPrediction)
+        assert prediction.score == prediction.probabilities.max()
+        assert prediction.label == model.labels[int(prediction.probabilities.argmax())]
+
+
+def test_several_labels_may_be_under_way_at_once(tmp_path: Path) -> None:
+    decision = {"smoothing_s": 0.0, "enter": 0.6, "leave": 0.4, "min_duration_s": 0.0}
+    model = handmade.model(
+        tmp_path / "model.tflite", "multilabel", **decision, refractory_s=0.0, settle_s=0.0
+    )
+    # Red and blue rise together, blue falls before red; green never leaves 0.
+    frames = handmade.images(24)
+    frames[:] = 128
+    frames[:6, ..., 0] = 150
+    frames[6:12, ..., 0] = 106
+    frames[:4, ..., 2] = 150
+    frames[4:12, ..., 2] = 106
+    stream: Stream[MultiLabelPrediction] = model.stream()
+    predictions = [stream.step(frame) for frame in frames]
+    started = [e.label for p in predictions for e in p.events if e.kind == "start"]
+    ended = [e.label for p in predictions for e in p.events if e.kind == "end"]
+    assert started == ["red", "blue"]
+    assert ended == ["blue"]
+    assert ("red", "blue") in [p.active for p in predictions]
+    assert predictions[-1].active == stream.active == ("red",)
+    # Each label's own two thresholds, held against its probabilities.
+    for column, label in enumerate(model.labels):
+        active = False
+        for prediction in predictions:
+            p = prediction.probabilities[column]
+            active = p >= 0.4 if active else p >= 0.6
+            assert (label in prediction.active) == active
+
+
+def test_the_background_of_a_multilabel_model_is_no_event(tmp_path: Path) -> None:
+    eager = dataclasses.asdict(EAGER) | {"background": "red"}
+    model = handmade.model(tmp_path / "model.tflite", "multilabel", **eager)
+    stream = model.stream()
+    predictions = [stream.step(frame) for frame in handmade.images(5)]
+    assert {e.label for p in predictions for e in p.events} == {"green", "blue"}
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_the_sigmoid_table_is_the_plain_sigmoid(dtype: str) -> None:
+    tensor = dataclasses.replace(
+        handmade.OUTPUTS["int8"], shape=(1, 256), dtype=dtype, scale=0.25, zero_point=5
+    )
+    limits = np.iinfo(dtype)
+    values = np.arange(limits.min, limits.max + 1).astype(dtype)
+    plain = 1 / (1 + np.exp(-dequantize(values, tensor).astype(np.float64)))
+    found = activation(OutputSpec(tensor, "sigmoid"))(values)
+    np.testing.assert_allclose(found, plain, rtol=2e-6)
+
+
+def test_a_float_sigmoid_neither_overflows_nor_loses_what_is_small() -> None:
+    sigmoid = activation(OutputSpec(handmade.OUTPUTS["float32"], "sigmoid"))
+    with np.errstate(all="raise", under="ignore"):
+        found = sigmoid(np.array([-1000.0, -30.0, 1000.0], np.float32))
+    assert found.tolist() == [0.0, pytest.approx(np.exp(-30.0), rel=1e-4), 1.0]

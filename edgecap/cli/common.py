@@ -38,3 +38,22 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
     lines.insert(1, "  ".join("─" * width for width in widths))
     return "\n".join(line.rstrip() for line in lines)
+
+
+def summary_line(result: dict[str, Any]) -> str:
+    """The figures of an evaluation's ``to_dict()`` in one line."""
+    task = result["task"]
+    if task == "regression":
+        return (
+            f"MSE {result['mse']:.5g}, MAE {result['mae']:.5g}, R² {result['r2']:.3f} over "
+            f"{result['frames']} frames of {result['recordings']} recordings"
+        )
+    if task == "multilabel":
+        return (
+            f"macro F1 {result['macro_f1']:.3f}, mean average precision "
+            f"{result['mean_average_precision']:.3f} over {result['segments']} segments"
+        )
+    return (
+        f"accuracy {result['accuracy'] * 100:.1f} % of {result['segments']} segments, macro F1 "
+        f"{result['macro_f1']:.3f}"
+    )

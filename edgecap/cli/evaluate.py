@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgecap.cli.common import json_option, print_json, runtime_options, table
+
+if TYPE_CHECKING:
+    from edgecap.evaluation import (
+        Evaluation,
+        EventScore,
+        MultiLabelEvaluation,
+        RegressionEvaluation,
+    )
 
 
 @click.command("evaluate", short_help="Measure a model or a run on labelled recordings.")
@@ -25,8 +34,8 @@ def command(model: str, data: str, network: str, as_json: bool, **runtime: Any) 
     """Stream the recordings in DATA through MODEL, frame by frame, and score the answers.
 
     MODEL is a .tflite (needs only the runtime) or a run folder of 'edgecap train' (needs the extra
-    'convert'). DATA is a folder per class of clips, or synthetic scenes
-    that no training has seen.
+    'convert'). DATA is a folder or manifest of recordings whose truth is of the model's task, or
+    synthetic scenes that no training has seen.
 
     \b
     Examples:
@@ -54,26 +63,98 @@ def command(model: str, data: str, network: str, as_json: bool, **runtime: Any) 
         predict = model_predictor(loaded)
         what = f"{loaded.spec.name} ({loaded.spec.recipe}, {loaded.backend})"
     recordings = open_recordings(
-        data, spec=spec_parts.input, rate_hz=spec_parts.rate_hz, labels=spec_parts.labels
+        data,
+        spec=spec_parts.input,
+        rate_hz=spec_parts.rate_hz,
+        labels=spec_parts.labels,
+        task=spec_parts.task,
     )
-    result = evaluate(predict, recordings, labels=spec_parts.labels, decision=spec_parts.decision)
+    result = evaluate(
+        predict,
+        recordings,
+        labels=spec_parts.labels,
+        decision=spec_parts.decision,
+        task=spec_parts.task,
+    )
     if as_json:
         print_json({"model": what, "data": data} | result.to_dict())
         return
     click.echo(f"{what} on {data}")
-    click.echo(
-        f"accuracy {result.accuracy * 100:.1f} % of {result.segments} segments, macro F1 "
-        f"{result.macro_f1:.3f}, frame accuracy {result.frame_accuracy * 100:.1f} %"
-    )
-    if result.events is not None:
-        events = result.events
-        click.echo(
-            f"events: {events.recognised} of {events.gestures} gestures recognised "
-            f"({events.recall * 100:.1f} %), {events.false} false in {events.seconds:.0f} s"
-        )
-    rows = [["class", "precision", "recall", "F1", "segments"]]
-    for label, row in result.per_class().items():
-        figures = [f"{row[name]:.3f}" for name in ("precision", "recall", "f1")]
-        rows.append([label, *figures, f"{row['support']:.0f}"])
+    lines, rows = _TOLD[spec_parts.task](result)
+    for line in lines:
+        click.echo(line)
     click.echo()
     click.echo(table(rows))
+
+
+_Told = tuple[list[str], list[list[str]]]
+
+
+def _tell_classes(result: Evaluation) -> _Told:
+    """Lines of figures, and a table with a row per class."""
+    lines = [
+        f"accuracy {result.accuracy * 100:.1f} % of {result.segments} segments "
+        f"({result.end_accuracy * 100:.1f} % by their last frame), "
+        f"frame accuracy {result.frame_accuracy * 100:.1f} %",
+        f"macro precision {result.macro_precision:.3f}, recall {result.macro_recall:.3f}, "
+        f"F1 {result.macro_f1:.3f}",
+    ]
+    auc, precision = result.roc_auc, result.average_precision
+    if auc is not None and precision is not None:
+        lines.append(f"{result.positive}: ROC AUC {auc:.3f}, average precision {precision:.3f}")
+    if result.events is not None:
+        lines += _tell_events(result.events)
+    rows = [["class", "precision", "recall", "F1", "segments"]]
+    for label, row in result.per_class().items():
+        rows.append([label, *_figures(row, "precision", "recall", "f1"), f"{row['support']:.0f}"])
+    return lines, rows
+
+
+def _tell_events(events: EventScore) -> list[str]:
+    lines = [
+        f"events: {events.recognised} of {events.gestures} gestures recognised "
+        f"({events.recall * 100:.1f} %), {events.false} false in {events.seconds:.0f} s "
+        f"({events.false_per_hour:.1f} an hour), on background {events.background_false} in "
+        f"{events.background_s:.0f} s ({events.background_false_per_hour:.1f} an hour)"
+    ]
+    median, p95 = events.delay_median_s, events.delay_p95_s
+    if median is not None and p95 is not None:
+        lines.append(
+            f"from a gesture's start to its event: median {median:.2f} s, 95 % within {p95:.2f} s"
+        )
+    return lines
+
+
+def _tell_labels(result: MultiLabelEvaluation) -> _Told:
+    lines = [
+        f"macro F1 {result.macro_f1:.3f}, micro F1 {result.micro_f1:.3f}, "
+        f"mAP {result.mean_average_precision:.3f}",
+        f"all labels right in {result.exact_match * 100:.1f} % of {result.segments} segments",
+    ]
+    rows = [["label", "precision", "recall", "F1", "average precision", "segments"]]
+    for label, row in result.per_label().items():
+        figures = _figures(row, "precision", "recall", "f1", "average_precision")
+        rows.append([label, *figures, f"{row['support']:.0f}"])
+    return lines, rows
+
+
+def _tell_values(result: RegressionEvaluation) -> _Told:
+    lines = [
+        f"MSE {result.mse:.5g}, MAE {result.mae:.5g}, R² {result.r2:.3f} over {result.frames} "
+        f"frames of {len(result.answers)} recordings"
+    ]
+    rows = [["value", "MSE", "MAE", "R²"]]
+    for label, row in result.per_value().items():
+        rows.append([label, f"{row['mse']:.5g}", f"{row['mae']:.5g}", f"{row['r2']:.3f}"])
+    return lines, rows
+
+
+def _figures(row: dict[str, float], *names: str) -> list[str]:
+    return [f"{row[name]:.3f}" for name in names]
+
+
+_TOLD: dict[str, Callable[[Any], _Told]] = {
+    "classification": _tell_classes,
+    "multilabel": _tell_labels,
+    "regression": _tell_values,
+}

@@ -45,16 +45,18 @@ def command(model: str, as_json: bool) -> None:
         return
     spec = bundle.spec
     click.echo(f"{spec.name}: {spec.task}, {spec.recipe}, {path.stat().st_size / 1000:.0f} kB")
-    click.echo(f"labels     {', '.join(spec.labels)}")
+    named = "values" if spec.task == "regression" else "labels"
+    click.echo(f"{named}     {', '.join(spec.labels)}")
     click.echo(
         f"input      {spec.input.width}×{spec.input.height} {spec.input.color}, {spec.rate_hz:g} "
         f"frames/s, resize {spec.input.resize}, fit {spec.input.fit}"
     )
-    decision = spec.decision
-    click.echo(
-        f"decisions  smoothing {decision.smoothing_s} s, enter {decision.enter}, leave "
-        f"{decision.leave}, background {decision.background or 'none'}"
-    )
+    if spec.task != "regression":
+        decision = spec.decision
+        click.echo(
+            f"decisions  smoothing {decision.smoothing_s} s, enter {decision.enter}, leave "
+            f"{decision.leave}, background {decision.background or 'none'}"
+        )
     click.echo(
         f"golden     {len(bundle.golden.frames)} frames in {spec.golden.rounds} rounds, "
         f"tolerance {spec.golden.tolerance} steps"

@@ -56,7 +56,7 @@ def command(
         opened = stack.enter_context(
             edgecap.open_source(source, size=size, rate_hz=loaded.spec.rate_hz)
         )
-        sinks: list[Sink] = [] if quiet else [LiveLine()]
+        sinks: list[Sink] = [] if quiet else [LiveLine(loaded.labels)]
         if jsonl is not None:
             sinks.append(JsonLines(jsonl, loaded.labels))
         for sink in sinks:
@@ -64,9 +64,11 @@ def command(
         report = run(opened, loaded.stream(), sinks, max_frames=max_frames)
     if not quiet:
         median = statistics.median(report.step_ms) if report.step_ms else 0.0
+        has_events = loaded.spec.task != "regression"
+        events = f"{report.events} event(s), " if has_events else ""
         click.echo(
             f"{report.processed} of {report.frames} frames processed in {report.seconds:.1f} s, "
-            f"{report.events} event(s), median step {median:.2f} ms",
+            f"{events}median step {median:.2f} ms",
             err=True,
         )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgecap.cli.common import json_option, print_json
+from edgecap.cli.common import json_option, print_json, summary_line
 
 
 @click.command("train", short_help="Train a model on clips or synthetic scenes.")
@@ -14,17 +14,29 @@ from edgecap.cli.common import json_option, print_json
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The run folder.")
 @click.option("--config", type=click.Path(path_type=Path), help="Settings that differ, as TOML.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, if one was begun there.")
+@click.option("--strict", is_flag=True, help="Refuse broken clips instead of leaving them out.")
 @json_option
-def command(data: str, out: Path, config: Path | None, seed: int, as_json: bool) -> None:
-    """Train on DATA: a folder per class of clips, or 'synthetic:'.
+def command(
+    data: str,
+    out: Path,
+    config: Path | None,
+    seed: int,
+    resume: bool,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Train on DATA: clips (see 'edgecap data --help'), or 'synthetic:'.
 
-    Writes config.json, weights.npz, metrics.json, history.json and curves.png to the run folder.
-    Needs the extra 'convert'.
+    Writes the trained network, metrics.json, report.html and TensorBoard logs to the run folder.
+    May be stopped at any moment; the same command with --resume goes on and ends with the same
+    result. Needs the extra 'convert'.
 
     \b
     Examples:
       edgecap train synthetic: --out runs/scenes
       edgecap train clips/ --out runs/gestures --config gestures.toml --seed 1
+      edgecap train clips.csv --out runs/gestures --config gestures.toml --resume
     """
     from edgecap.extras import require_convert
 
@@ -33,13 +45,14 @@ def command(data: str, out: Path, config: Path | None, seed: int, as_json: bool)
     training = require_convert("edgecap_convert.training.train", "to train")
     line = f"edgecap train {data} --out {out} --seed {seed}"
     line += f" --config {config}" if config is not None else ""
-    metrics = training.train(data, out, chosen, seed=seed, command=line)
+    metrics = training.train(
+        data, out, chosen, seed=seed, strict=strict, resume=resume, command=line
+    )
     if as_json:
         print_json(metrics)
         return
-    validation = metrics["validation"]
-    click.echo(
-        f"{out}: accuracy {validation['accuracy'] * 100:.1f} % of {validation['segments']} "
-        f"validation segments, macro F1 {validation['macro_f1']:.3f}, {metrics['seconds']:.0f} s"
-    )
+    for part in ("validation", "test"):
+        if part in metrics:
+            click.echo(f"{part}: {summary_line(metrics[part])}")
+    click.echo(f"{metrics['seconds']:.0f} s; report: {out / 'report.html'}")
     click.echo(f"next: edgecap convert {out} --out model.tflite")

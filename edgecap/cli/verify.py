@@ -40,9 +40,10 @@ def command(model: str, as_json: bool, **runtime: Any) -> None:
         click.echo(f"intact: digests, spec and graph agree ({loaded.spec.name})")
         click.echo(f"runtime: {loaded.backend}")
         verdict = "same" if check.passed else "DIFFERENT"
+        equal = "within that" if loaded.spec.task == "regression" else "answers equal"
         click.echo(
-            f"outputs: {verdict}; largest difference {check.largest:g} steps of "
-            f"{check.tolerance} allowed, {check.same_answers} of {check.frames} answers equal"
+            f"outputs: {verdict}; largest difference {check.largest:.4g} steps of "
+            f"{check.tolerance} allowed, {check.same_answers} of {check.frames} {equal}"
         )
     if not check.passed:
         sys.exit(1)

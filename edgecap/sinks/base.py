@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from edgecap.predictions import Prediction
 from edgecap.sources.base import Frame
-from edgecap.streaming import Prediction
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from edgecap.errors import ReaderGoneError, SinkError
+from edgecap.predictions import ClassPrediction, MultiLabelPrediction, RegressionPrediction
 from edgecap.sinks.base import Result
 
 
 class JsonLines:
-    """Writes ``frame``, ``timestamp_s``, ``label``, ``score``, ``probabilities``, ``event``.
+    """Writes ``frame``, ``timestamp_s`` and the answer; a reader sees each line at once.
 
-    ``probabilities`` maps labels to numbers; ``event`` is ``null`` or an object with ``label``,
-    ``kind`` and ``score``. Each line is flushed, so that a reader sees it at once.
+    * Classification: ``label``, ``score``, ``probabilities`` (label → number) and ``event``,
+      which is ``null`` or an object with ``label``, ``kind`` and ``score``.
+    * Multi-label: ``label``, ``score``, ``probabilities``, ``active`` (the labels under way) and
+      ``events``, a list of such objects.
+    * Regression: ``values`` (label → number).
 
     Args:
       path: a file, replaced if it exists, or ``-`` for standard output.
@@ -63,16 +67,28 @@ class JsonLines:
 
 def to_record(result: Result, labels: Sequence[str]) -> dict[str, Any]:
     """A result as plain data."""
-    prediction, event = result.prediction, result.prediction.event
-    return {
+    prediction = result.prediction
+    record: dict[str, Any] = {
         "frame": result.frame.index,
         "timestamp_s": round(result.frame.timestamp_s, 4),
+    }
+    if isinstance(prediction, RegressionPrediction):
+        # A number of any size: significant digits, not decimals.
+        values = (float(f"{value:.7g}") for value in prediction.values.tolist())
+        return record | {"values": dict(zip(labels, values, strict=True))}
+    assert isinstance(prediction, (ClassPrediction, MultiLabelPrediction))
+    record |= {
         "label": prediction.label,
         "score": round(prediction.score, 4),
         "probabilities": {
-            label: round(float(p), 4)
-            for label, p in zip(labels, prediction.probabilities, strict=True)
+            label: round(p, 4)
+            for label, p in zip(labels, prediction.probabilities.tolist(), strict=True)
         },
-        "event": event
-        and {"label": event.label, "kind": event.kind, "score": round(event.score, 4)},
     }
+    events = [
+        {"label": event.label, "kind": event.kind, "score": round(event.score, 4)}
+        for event in prediction.events
+    ]
+    if isinstance(prediction, MultiLabelPrediction):
+        return record | {"active": list(prediction.active), "events": events}
+    return record | {"event": events[0] if events else None}

@@ -14,6 +14,10 @@ from edgecap.sources.base import ClosingSource, Frame
 # A decoder may fail on one corrupt frame with good ones behind it; after this many in a row the
 # rest is given up.
 _MAX_FAILURES = 8
+# Decoding so many seconds takes less than going there; and going there is inexact.
+_SEEK_S, _SEEK_EARLY_S = 20.0, 2.0
+# A container that states more frames, years of them, states nothing.
+_MAX_FRAMES = 1e9
 _CAMERA_RATES_HZ = (1.0, 1000.0)
 
 
@@ -25,6 +29,10 @@ class VideoFile(ClosingSource):
 
     Args:
       path: the file.
+
+    Attributes:
+      stated_frames: how many frames the container says there are, if it does. Containers lie:
+        only decoding tells.
 
     Raises:
       SourceError: no such file, or it cannot be decoded.
@@ -43,16 +51,42 @@ class VideoFile(ClosingSource):
             raise SourceError(f"{path}: OpenCV cannot open it as a video")
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate_hz: float | None = float(rate) if 0 < rate < 1000 else None
+        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.stated_frames: int | None = int(count) if 0 < count < _MAX_FRAMES else None
         self._used = False
 
     def __iter__(self) -> Iterator[Frame]:
+        return self.frames_from(0.0)
+
+    def frames_from(self, start_s: float) -> Iterator[Frame]:
+        """The frames from one that stands before ``start_s``, so that none after it is missing.
+
+        Far into a file, the container is asked to go there, and what it says of the time is
+        believed, but not where that is after the start: then all frames are given. The indices
+        are the container's guess then.
+        """
         cv2 = require_cv2("to read video files")
-        period_s = 1.0 / self.rate_hz if self.rate_hz else 1.0 / 30.0
-        expected = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         if self._used:
             self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
         self._used = True
-        index, failures, last_s = 0, 0, -1.0
+        if start_s > _SEEK_S:
+            self._capture.set(cv2.CAP_PROP_POS_MSEC, (start_s - _SEEK_EARLY_S) * 1000.0)
+            first = int(self._capture.get(cv2.CAP_PROP_POS_FRAMES))
+            frames = self._read(first)
+            frame = next(frames, None)
+            # A container without times says 0.
+            if frame is not None and first > 0 and 0 < frame.timestamp_s <= start_s:
+                yield frame
+                yield from frames
+                return
+            self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+        yield from self._read(0)
+
+    def _read(self, index: int) -> Iterator[Frame]:
+        cv2 = require_cv2("to read video files")
+        period_s = 1.0 / self.rate_hz if self.rate_hz else 1.0 / 30.0
+        expected = self.stated_frames or 0
+        failures, last_s, found = 0, -1.0, index > 0
         while True:
             good, image = self._capture.read()
             if not good:
@@ -61,7 +95,7 @@ class VideoFile(ClosingSource):
                 if failures > _MAX_FAILURES or index >= expected:
                     break
                 continue
-            failures = 0
+            failures, found = 0, True
             timestamp_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
             if timestamp_s <= last_s:
                 # Containers without times report 0 for ever.
@@ -69,7 +103,7 @@ class VideoFile(ClosingSource):
             last_s = timestamp_s
             yield Frame(index, timestamp_s, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
             index += 1
-        if last_s < 0:
+        if not found:
             raise SourceError(f"{self.name}: not one frame could be decoded")
 
     def close(self) -> None:

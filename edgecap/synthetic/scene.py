@@ -77,7 +77,7 @@ class Scene:
                 if label not in GESTURES:
                     raise ValueError(f"expected one of {', '.join(GESTURES)}; got {label!r}")
         self.seed, self.height, self.width, self.rate_hz = seed, height, width, rate_hz
-        self._script = gestures
+        self.script = gestures
 
     def __iter__(self) -> Iterator[SceneFrame]:
         rng = np.random.default_rng(self.seed)
@@ -105,8 +105,8 @@ class Scene:
 
     def _labels(self, rng: np.random.Generator) -> Iterator[str]:
         """The acts to play: gestures in shuffled rounds, with idle acts strewn in."""
-        if self._script is not None and not isinstance(self._script, int):
-            for label in self._script:
+        if self.script is not None and not isinstance(self.script, int):
+            for label in self.script:
                 if rng.random() < 0.2:
                     yield BACKGROUND
                 yield label
@@ -114,7 +114,7 @@ class Scene:
         played = 0
         while True:
             for number in rng.permutation(len(GESTURES)):
-                if played == self._script:
+                if played == self.script:
                     return
                 if rng.random() < 0.2:
                     yield BACKGROUND

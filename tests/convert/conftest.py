@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ import pytest
 pytest.importorskip("tensorflow", reason="needs the extra 'convert'")
 pytest.importorskip("tf_keras", reason="needs the extra 'convert'")
 
-from edgecap_convert.data import open_training_data
 from edgecap_convert.export.convert import finish
 from edgecap_convert.models.network import Network
 from edgecap_convert.quantization.qat import train_quantized
 from edgecap_convert.training.config import TrainConfig
+from edgecap_convert.training.material import open_material
 from edgecap_convert.training.runs import Run, open_run
 from edgecap_convert.training.train import train
 
@@ -27,8 +28,8 @@ from edgecap.synthetic import Scene
 #: Enough to learn most gestures in about a minute and a half on two cores.
 SMALL = {
     "encoder": {"height": 64, "width": 64},
-    "units": 48,
-    "feature_windows": 50,
+    "lstm": {"units": 48},
+    "scenes": 220,
     "pretrain": {"steps": 500, "batch": 96},
     "recurrent": {"steps": 900, "batch": 24, "length": 36, "validate_every": 150},
     "joint": {"steps": 4, "batch": 4, "length": 12, "validate_every": 4},
@@ -50,6 +51,15 @@ class SmallRun:
         return edgecap.load(self.path, **runtime)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Decoded clips and features go to a folder of the tests' own."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGECAP_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     """Trained, quantised and converted as the command line does it."""
@@ -57,7 +67,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     config = TrainConfig.from_dict(SMALL)
     metrics = train("synthetic:", folder / "run", config, seed=3)
     run = open_run(folder / "run")
-    data = open_training_data(run.data, run.config.frames, seed=run.seed)
+    data = open_material(run.data, run.config, seed=run.seed)
     trained = train_quantized(run.network(), run.config, data, seed=run.seed)
     path = folder / "small.tflite"
     parity = finish(run, trained, data, path, name="small")

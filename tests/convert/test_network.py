@@ -6,23 +6,49 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from edgecap_convert.export.graph import convert_step
-from edgecap_convert.models.config import EncoderConfig, NeckConfig, NetworkConfig
+from edgecap_convert.models.config import EncoderConfig, LSTMConfig, NeckConfig, NetworkConfig
 from edgecap_convert.models.folding import fold_batch_norm
-from edgecap_convert.models.network import Network, normalize
+from edgecap_convert.models.network import Network, State, normalize
 
+from edgecap.contract import SIGNATURE, tensor_spec
 from edgecap.errors import ConfigError
 from edgecap.flatbuffer import read_graph
 from edgecap.interpreter import open_interpreter
+from edgecap.quantization import dequantize, quantize
 
 SIZE = 64
 
 
-def lively_network(stride: int = 16) -> Network:
-    """A network whose batch normalisations are not the identity."""
+#: Every part that a network may have, alone and together.
+NECKS = {
+    "plain": NeckConfig(8, features=24),
+    "difference": NeckConfig(8, difference=True, features=24),
+    "mean": NeckConfig(24, difference=True, pool="mean", features=0),
+    "max": NeckConfig(0, difference=True, pool="max", features=16),
+}
+MEMORIES = {
+    "one layer": LSTMConfig(20),
+    "two layers": LSTMConfig(20, layers=2),
+    "attention": LSTMConfig(20, attention=5),
+    "no memory": LSTMConfig(20, layers=0),
+}
+SHAPES = [
+    *((neck, MEMORIES["one layer"]) for neck in NECKS.values()),
+    *((NECKS["plain"], memory) for memory in MEMORIES.values()),
+    (NECKS["difference"], LSTMConfig(20, layers=2, attention=5)),
+]
+
+
+def lively_network(
+    stride: int = 16,
+    neck: NeckConfig = NECKS["plain"],
+    lstm: LSTMConfig = MEMORIES["one layer"],
+) -> Network:
+    """A network whose weights are far from where they start, so that its answers vary."""
     encoder = EncoderConfig(height=SIZE, width=SIZE, stride=stride)
-    network = Network(NetworkConfig(classes=5, encoder=encoder, neck=NeckConfig(8, 24), units=20))
+    network = Network(NetworkConfig(outputs=5, encoder=encoder, neck=neck, lstm=lstm))
     rng = np.random.default_rng(7)
-    for weight in network.frame_network.weights:
+    for weight in network.weights:
         name = weight.name.split(":")[0]
         if name.endswith("gamma"):
             weight.assign(rng.uniform(0.5, 1.5, weight.shape))
@@ -30,6 +56,12 @@ def lively_network(stride: int = 16) -> Network:
             weight.assign(rng.normal(0, 0.2, weight.shape))
         elif name.endswith("moving_variance"):
             weight.assign(rng.uniform(0.3, 0.8, weight.shape))
+    if neck.channels:
+        # The neck sees what differs between frames, not what they have in common.
+        images = rng.integers(0, 256, (24, SIZE, SIZE, 3), np.uint8)
+        network.settle_neck(network.encode(normalize(tf.constant(images))).numpy())
+    for part in network._memory_parts:
+        part.set_weights([w * 2.0 if w.ndim > 1 else w for w in part.get_weights()])
     return network
 
 
@@ -39,19 +71,81 @@ def frames() -> tf.Tensor:
     return normalize(tf.constant(rng.integers(0, 256, (2, 12, SIZE, SIZE, 3), np.uint8)))
 
 
-def test_streamed_equals_clip_at_every_frame(frames: tf.Tensor) -> None:
-    network = lively_network()
-    clip_logits, clip_state = network.clip(frames)
-    state = network.initial_state(2)
-    logits = []
+def streamed(network: Network, frames: tf.Tensor, resets: np.ndarray) -> tuple[tf.Tensor, State]:
+    """The network, one step after the other, as on a device."""
+    state, logits = network.initial_state(len(frames)), []
     for t in range(frames.shape[1]):
+        keep = (~resets[:, t]).astype(np.float32)
+        state = {
+            name: value * keep.reshape(-1, *[1] * (len(value.shape) - 1))
+            for name, value in state.items()
+        }
         out, state = network.step(frames[:, t], state)
         logits.append(out)
-    streamed = tf.stack(logits, axis=1)
-    assert np.std(streamed, axis=1).max() > 1e-3, "the answers must vary for this to mean anything"
-    np.testing.assert_allclose(streamed, clip_logits, rtol=0, atol=1e-5)
-    np.testing.assert_allclose(state.h, clip_state.h, rtol=0, atol=1e-5)
-    np.testing.assert_allclose(state.c, clip_state.c, rtol=0, atol=1e-5)
+    return tf.stack(logits, axis=1), state
+
+
+@pytest.mark.parametrize(("neck", "lstm"), SHAPES, ids=str)
+def test_streamed_equals_clip_at_every_frame(
+    frames: tf.Tensor, neck: NeckConfig, lstm: LSTMConfig
+) -> None:
+    network = lively_network(neck=neck, lstm=lstm)
+    resets = np.zeros((2, 12), bool)
+    resets[0, 5] = resets[1, 9] = True
+    whole, whole_state = network.clip(frames, resets=tf.constant(resets))
+    out, state = streamed(network, frames, resets)
+    assert np.std(out, axis=1).max() > 1e-3, "the answers must vary for this to mean anything"
+    np.testing.assert_allclose(out, whole, rtol=0, atol=1e-5)
+    assert list(state) == list(whole_state) == list(network.state_shapes())
+    for name, value in state.items():
+        np.testing.assert_allclose(value, whole_state[name], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("neck", "lstm"), SHAPES, ids=str)
+def test_every_shape_converts_and_streams(
+    frames: tf.Tensor, neck: NeckConfig, lstm: LSTMConfig
+) -> None:
+    network = lively_network(neck=neck, lstm=lstm)
+    quantized = network.quantized()
+    for _ in range(4):
+        quantized.clip(frames, training=True)
+    quantized.schedule.freeze()
+    model = convert_step(quantized)
+    graph = read_graph(model)
+    inputs, outputs = graph.signatures[SIGNATURE]
+    names = list(network.state_shapes())
+    assert set(inputs) == {"image", *names}
+    for name in names:
+        given, following = graph.tensors[inputs[name]], graph.tensors[outputs[name]]
+        assert (given.dtype, given.scales, given.zero_points) == (
+            following.dtype,
+            following.scales,
+            following.zero_points,
+        ), name
+    # Follow the fake-quantised network over a few frames, each carrying its own state.
+    for kernels in ("xnnpack", "builtin"):
+        interpreter, _ = open_interpreter(model, kernels=kernels)
+        specs = {name: tensor_spec(name, graph.tensors[i]) for name, i in inputs.items()}
+        logits_spec = tensor_spec("logits", graph.tensors[outputs["logits"]])
+        state = quantized.initial_state(1)
+        carried = {name: quantize(state[name].numpy(), specs[name]) for name in names}
+        found, expected = [], []
+        for t in range(12):
+            image = frames[:1, t]
+            interpreter.set_tensor(inputs["image"], quantize(image.numpy(), specs["image"]))
+            for name in names:
+                interpreter.set_tensor(inputs[name], carried[name])
+            interpreter.invoke()
+            carried = {name: interpreter.get_tensor(outputs[name]) for name in names}
+            found.append(dequantize(interpreter.get_tensor(outputs["logits"])[0], logits_spec))
+            logits, state = quantized.step(image, state)
+            expected.append(logits.numpy()[0])
+        error = np.array(found) - np.array(expected)
+        spread = np.std(expected)
+        assert spread > 5 * logits_spec.scale, "the answers must vary for this to mean anything"
+        # Rounding adds up over the encoder's layers: judged by bias and noise, not by the bit.
+        assert abs(error.mean()) < 0.1 * spread
+        assert error.std() < 0.35 * spread
 
 
 def test_a_clip_in_two_halves_with_carried_state_equals_the_whole(frames: tf.Tensor) -> None:
@@ -73,25 +167,33 @@ def test_a_reset_inside_a_clip_forgets_what_was_before(frames: tf.Tensor) -> Non
     assert np.abs(with_reset[:, 7:] - carried[:, 7:]).max() > 1e-4
 
 
-def test_a_rollout_of_any_length_equals_the_clip(frames: tf.Tensor) -> None:
-    network = lively_network()
-    features = network.features(frames[0])
-    logits, _ = tf.function(network.rollout)(features, network.initial_state(1))
-    np.testing.assert_allclose(logits, network.clip(frames[:1])[0][0], rtol=0, atol=1e-5)
+@pytest.mark.parametrize(("neck", "lstm"), SHAPES, ids=str)
+def test_a_clip_of_any_length_runs_as_a_loop(
+    frames: tf.Tensor, neck: NeckConfig, lstm: LSTMConfig
+) -> None:
+    network = lively_network(neck=neck, lstm=lstm)
+    grids = network.encode(frames[0])
+    dynamic = tf.function(
+        lambda grids: network.recur(grids[None])[0],
+        input_signature=[tf.TensorSpec((None, *grids.shape[1:]))],
+    )
+    np.testing.assert_allclose(dynamic(grids), network.clip(frames[:1])[0], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("stride", [8, 16, 32])
 def test_folding_batch_norm_changes_nothing(stride: int, frames: tf.Tensor) -> None:
     network = lively_network(stride)
-    folded = fold_batch_norm(network.frame_network)
-    assert not any("BatchNorm" in type(layer).__name__ for layer in folded.layers)
-    expected = network.features(frames[0])
-    np.testing.assert_allclose(folded(frames[0]), expected, rtol=1e-4, atol=1e-4)
+    encoder, neck = fold_batch_norm(network.encoder), fold_batch_norm(network.neck)
+    for part in (encoder, neck):
+        assert not any("BatchNorm" in type(layer).__name__ for layer in part.layers)
+    expected = network.neck(network.encode(frames[0]))
+    np.testing.assert_allclose(neck(encoder(frames[0])), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_network_that_says_nothing_still_converts_and_runs(frames: tf.Tensor) -> None:
     network = lively_network()
-    network.head.set_weights([np.zeros_like(weight) for weight in network.head.get_weights()])
+    network.head.kernel.assign(tf.zeros_like(network.head.kernel))
+    network.head.bias.assign(tf.zeros_like(network.head.bias))
     quantized = network.quantized()
     quantized.clip(frames, training=True)
     interpreter, _ = open_interpreter(convert_step(quantized), kernels="xnnpack")
@@ -101,8 +203,8 @@ def test_a_network_that_says_nothing_still_converts_and_runs(frames: tf.Tensor) 
 def test_a_dead_channel_keeps_its_bias_in_int8(frames: tf.Tensor) -> None:
     """Folding can make a channel's weights almost nothing; its scale must not become so."""
     network = lively_network()
-    gamma = next(w for w in network.frame_network.weights if w.name.startswith("neck_norm/gamma"))
-    beta = next(w for w in network.frame_network.weights if w.name.startswith("neck_norm/beta"))
+    gamma = next(w for w in network.neck.weights if w.name.startswith("neck_norm/gamma"))
+    beta = next(w for w in network.neck.weights if w.name.startswith("neck_norm/beta"))
     gamma.assign(tf.tensor_scatter_nd_update(gamma, [[0], [1]], [1e-9, 0.0]))
     beta.assign(tf.tensor_scatter_nd_update(beta, [[0], [1]], [2.0, 2.0]))
     quantized = network.quantized()
@@ -128,7 +230,7 @@ def test_a_frozen_range_does_not_move(frames: tf.Tensor) -> None:
 
 def test_the_encoder_is_cut_where_the_stride_says() -> None:
     for stride in (8, 16, 32):
-        grid = lively_network(stride).frame_network.get_layer("neck_conv").input_shape[1:3]
+        grid = lively_network(stride).encoder.output_shape[1:3]
         assert grid == (SIZE // stride, SIZE // stride)
 
 
@@ -153,3 +255,28 @@ def test_weights_survive_being_saved_and_set() -> None:
 def test_an_impossible_encoder_is_refused(settings: dict[str, float], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         EncoderConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_the_head_answers_in_the_units_of_the_truth(frames: tf.Tensor) -> None:
+    network = lively_network()
+    plain, _ = network.clip(frames)
+    network.head.set_units(np.full(5, 300.0, np.float32), np.full(5, 4.0, np.float32))
+    scaled, _ = network.clip(frames)
+    np.testing.assert_allclose(scaled, plain * 4.0 + 300.0, rtol=1e-5)
+    quantized = network.quantized()
+    quantized.clip(frames, training=True)
+    assert abs(quantized.clip(frames)[0].numpy().mean() - 300.0) < 10.0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"layers": 5},
+        {"units": 0},
+        {"attention": -1},
+        {"layers": 0, "attention": 3},
+    ],
+)
+def test_an_impossible_memory_is_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="lstm"):
+        LSTMConfig(**wrong)

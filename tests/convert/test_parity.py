@@ -34,7 +34,7 @@ def test_training_learns_and_int8_keeps_it(small_run: SmallRun) -> None:
 def test_the_recurrent_step_is_within_one_step_of_fake_quant(
     small_run: SmallRun, moving_frames: np.ndarray, kernels: str
 ) -> None:
-    features = NetworkPredictor(small_run.quantized).features(moving_frames[:800])
+    features = NetworkPredictor(small_run.quantized, "classification").features(moving_frames[:800])
     difference = teacher_forced(small_run.quantized, features, kernels=kernels)
     assert set(difference.errors) == {"logits", "h", "c"}
     assert difference.within_one >= 0.999

@@ -1,14 +1,12 @@
-"""Training material, opened by name."""
+"""Training material: clips and synthetic scenes, as endless batches of sequences."""
 
 from __future__ import annotations
 
-from edgecap.errors import DataError
-from edgecap.recordings import SYNTHETIC
-from edgecap_convert.data.clips import ClipData
-from edgecap_convert.data.scenes import SceneData
 from edgecap_convert.data.sequences import (
     FrameFormat,
-    LabelledFrame,
+    Item,
+    PoolEntry,
+    Recordings,
     SequenceBatch,
     TrainingData,
     batches,
@@ -16,22 +14,10 @@ from edgecap_convert.data.sequences import (
 
 __all__ = [
     "FrameFormat",
-    "LabelledFrame",
+    "Item",
+    "PoolEntry",
+    "Recordings",
     "SequenceBatch",
     "TrainingData",
     "batches",
-    "open_training_data",
 ]
-
-
-def open_training_data(name: str, frames: FrameFormat, *, seed: int) -> TrainingData:
-    """Opens ``synthetic:`` or a folder per class of clips.
-
-    Raises:
-      DataError: nothing usable there.
-    """
-    if name.startswith(SYNTHETIC):
-        if name != SYNTHETIC:
-            raise DataError(f"{name}: training takes plain 'synthetic:'; the seed is --seed")
-        return SceneData(name, frames)
-    return ClipData(name, frames, seed=seed)

@@ -1,131 +1,291 @@
-"""Folders of clips as training material."""
+"""A dataset of clips as training material."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
-from edgecap.clips import Clip, find_clips
+from edgecap.dataset import Clip, Dataset
 from edgecap.errors import DataError
-from edgecap.evaluation import Recording, Segment
+from edgecap.evaluation import Recording
+from edgecap.recordings import recording_of
 from edgecap.spec import check_labels
 from edgecap.synthetic import BACKGROUND
-from edgecap_convert.data.sequences import FrameFormat, LabelledFrame
+from edgecap_convert.data.augment import (
+    Augmentation,
+    AugmentConfig,
+    exchange,
+    mirrored_signs,
+    plain,
+)
+from edgecap_convert.data.frames import FrameCache
+from edgecap_convert.data.sequences import Item
+from edgecap_convert.data.splits import Split
 
-_VALIDATION_SHARE = 0.2
-# At the start of a clip nothing can be known: no loss for this share of it.
-_GRACE_SHARE = 0.25
 # How often a clip goes on with the state that the clip before it left, as on a live camera.
 _JOIN_PROBABILITY = 0.3
 
 
 class ClipData:
-    """Clips from a folder per class, decoded into memory; one in five of each class validates.
+    """The training, validation and test clips of one split; see ``TrainingData``.
+
+    Attributes:
+      split, broken: as given.
 
     Args:
-      name: the folder.
-      frames: size and rate.
-      seed: decides which clips validate.
+      dataset: what was found.
+      split: who is where; without validation clips, the last weights of each stage are taken.
+      broken: names of clips that are left out, with reasons, for the record.
+      cache: gives the frames; must hold, or be able to decode, every clip of the split.
+      augment: how training clips vary. The first variant of a clip in the pool is the clip itself.
+      variants: versions of each clip in the pool.
+      grace: at the start of a clip nothing can be known: no loss for this share of it.
+      longest: frames of an item at most; of longer clips, a part is drawn.
 
     Raises:
-      DataError: no clips, one class, a class with a single clip, or an unreadable clip.
-      SpecError: a class folder whose name cannot be a label.
+      DataError: nothing to train on, or fewer than two classes.
+      ConfigError: a mirror that does not fit the labels.
+      SpecError: a class whose name cannot be a label.
     """
 
-    def __init__(self, name: str, frames: FrameFormat, *, seed: int) -> None:
-        self.name = name
-        clips = find_clips(name)
-        self.labels = tuple(dict.fromkeys(clip.label for clip in clips))
-        if len(self.labels) < 2:
-            raise DataError(
-                f"{name}: all {len(clips)} clips are of one class, {self.labels[0]!r}; expected at "
-                "least two class folders"
-            )
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: Split,
+        cache: FrameCache,
+        *,
+        broken: Sequence[tuple[str, str]] = (),
+        augment: AugmentConfig,
+        variants: int,
+        grace: float,
+        longest: int,
+    ) -> None:
+        self.name = dataset.name
+        self.task = dataset.task
+        self.labels = dataset.labels
+        self._check(split)
+        self.background = (
+            BACKGROUND if self.task == "classification" and BACKGROUND in self.labels else None
+        )
+        self.split, self.broken = split, tuple(broken)
+        self._cache = cache
+        self._augment, self._variants = augment, variants
+        self._grace, self._longest = grace, longest
+        self._exchange = exchange(augment.mirror, self.labels, task=self.task)
+        self._signs = (
+            mirrored_signs(augment.mirror, self.labels) if self.task == "regression" else None
+        )
+        self._strata = self._stratify(split.training)
+        self.validation = ClipRecordings(split.validation, dataset, cache)
+        self.test = ClipRecordings(split.test, dataset, cache)
+
+    def _check(self, split: Split) -> None:
         check_labels(self.labels)
-        self._fingerprint = _fingerprint(Path(name), clips)
-        self.background = BACKGROUND if BACKGROUND in self.labels else None
-        # Closed by the with statement also on errors, so that their message starts a line.
-        with tqdm(clips, desc="decode", unit="clip") as bar:
-            decoded = [(clip, _decode(clip, frames)) for clip in bar]
-        held_out = _hold_out(clips, np.random.default_rng(seed))
-        self._training = [
-            (images, self.labels.index(clip.label))
-            for clip, images in decoded
-            if clip not in held_out
-        ]
-        self.validation: tuple[Recording, ...] = tuple(
-            _recording(clip, images, frames.rate_hz) for clip, images in decoded if clip in held_out
+        if self.task == "classification" and len(self.labels) < 2:
+            raise DataError(
+                f"{self.name}: all clips are of one class, {self.labels[0]!r}; expected at least "
+                "two"
+            )
+        if not split.training:
+            raise DataError(f"{self.name}: no clips are left to train on; hold out less")
+        if self.task == "classification":
+            known = {clip.label for clip in split.training}
+            missing = [label for label in self.labels if label not in known]
+            if missing:
+                raise DataError(
+                    f"{self.name}: no clips to train {', '.join(missing)} on: all are in other "
+                    "parts of the split. Add clips of other groups, or hold out less"
+                )
+
+    def _stratify(self, clips: Sequence[Clip]) -> list[list[Clip]]:
+        """Clips that are drawn equally often: by class, or else all together."""
+        if self.task != "classification":
+            return [list(clips)]
+        return [[clip for clip in clips if clip.label == label] for label in self.labels]
+
+    def draw(self, number: int, rng: np.random.Generator) -> Item:
+        """A clip with a fresh augmentation, each class as often as the others."""
+        clips = self._strata[int(rng.integers(len(self._strata)))]
+        if self.task == "regression":
+            # Every frame as often as any other.
+            clip = clips[int(rng.choice(len(clips), p=self._shares))]
+        else:
+            clip = clips[int(rng.integers(len(clips)))]
+        drawn = self._drawn(clip, rng)
+        count = len(drawn.ticks(len(self._cache.open(clip).ticks)))
+        first = int(rng.integers(max(0, count - self._longest) + 1))
+        targets, weights = self.truth(clip, drawn, first)
+        return Item(
+            self.images(clip, drawn, first),
+            targets,
+            weights,
+            joined=bool(rng.random() < _JOIN_PROBABILITY),
         )
 
-    def stream(self, rng: np.random.Generator) -> Iterator[LabelledFrame]:
-        """Clips in shuffled rounds, classes balanced."""
-        by_class = [
-            [images for images, label in self._training if label == number]
-            for number in range(len(self.labels))
-        ]
-        while True:
-            for label in rng.permutation(len(by_class)).tolist():
-                images = by_class[label][int(rng.integers(len(by_class[label])))]
-                joined = rng.random() < _JOIN_PROBABILITY
-                settled = round(_GRACE_SHARE * len(images))
-                for index, image in enumerate(images):
-                    yield LabelledFrame(
-                        image=image,
-                        label=label,
-                        weight=1.0 if index >= settled else 0.0,
-                        reset=index == 0 and not joined,
-                    )
+    @cached_property
+    def _shares(self) -> npt.NDArray[np.float64]:
+        """Of each training clip in the length of all."""
+        lengths = np.array([len(self._cache.open(clip).ticks) for clip in self.split.training])
+        return lengths / lengths.sum()
+
+    def pool(self) -> Sequence[ClipEntry]:
+        """Every training clip in ``variants`` versions, the same ones in every run.
+
+        Long clips come in parts.
+        """
+        entries = []
+        for stratum, clips in enumerate(self._strata):
+            for clip in clips:
+                content = self._cache.digest(clip)
+                count = len(self._cache.open(clip).ticks)
+                for variant in range(self._variants):
+                    # Seeded by the content: folds and runs share what they computed.
+                    rng = np.random.default_rng([int(content[:12], 16), variant])
+                    drawn = self._drawn(clip, rng) if variant else Augmentation()
+                    for first in range(0, len(drawn.ticks(count)), self._longest):
+                        described = [content, plain(drawn), first, self._longest]
+                        text = json.dumps(described, sort_keys=True)
+                        key = hashlib.sha256(text.encode()).hexdigest()[:32]
+                        entries.append(ClipEntry(key, stratum, clip, drawn, first, self))
+        return entries
+
+    def _drawn(self, clip: Clip, rng: np.random.Generator) -> Augmentation:
+        may_mirror = bool(self._augment.mirror)
+        if self._exchange is not None:
+            may_mirror = all(self.labels.index(name) in self._exchange for name in clip.labels)
+        return Augmentation.draw(self._augment, rng, may_mirror=may_mirror)
+
+    def images(self, clip: Clip, drawn: Augmentation, first: int) -> npt.NDArray[np.uint8]:
+        """Frames of one draw, ``longest`` at most, from the frame number ``first`` on."""
+        opened = self._cache.open(clip)
+        ticks = drawn.ticks(len(opened.ticks))[first : first + self._longest]
+        return drawn.apply(opened.take(ticks))
+
+    def truth(
+        self, clip: Clip, drawn: Augmentation, first: int
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
+        """What is true of these frames, exchanged where they are mirrored, and their weights."""
+        opened = self._cache.open(clip)
+        every = drawn.ticks(len(opened.ticks))
+        ticks = every[first : first + self._longest]
+        weights = np.ones(len(ticks), np.float32)
+        if self.task == "regression":
+            assert opened.values is not None
+            assert self._signs is not None
+            values = np.array(opened.values[ticks], np.float32)
+            return values * self._signs if drawn.mirrored else values, weights
+        weights[: max(0, int(self._grace * len(every)) - first)] = 0.0
+        numbers = [self.labels.index(name) for name in clip.labels]
+        if drawn.mirrored and self._exchange is not None:
+            numbers = [self._exchange[number] for number in numbers]
+        if self.task == "classification":
+            return np.full(len(ticks), numbers[0], np.int64), weights
+        targets = np.zeros((len(ticks), len(self.labels)), np.float32)
+        targets[:, numbers] = 1.0
+        return targets, weights
+
+    def value_statistics(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
+        """Mean and deviation of the values over the training clips."""
+        if self.task != "regression":
+            return None
+        values = [self._cache.open(clip).values for clip in self.split.training]
+        joined = np.concatenate([array for array in values if array is not None])
+        deviation = joined.std(axis=0)
+        return joined.mean(axis=0), np.where(deviation > 0, deviation, 1.0).astype(np.float32)
 
     def summary(self) -> dict[str, Any]:
-        counts = Counter(self.labels[label] for _, label in self._training)
+        parts = {
+            "training": self.split.training,
+            "validation": self.split.validation,
+            "test": self.split.test,
+        }
         return {
             "kind": "clips",
-            "training_clips": dict(counts),
-            "validation_clips": dict(Counter(r.truth[0] for r in self.validation)),
-            "split": "by clip",
-            "fingerprint": self._fingerprint,
+            "task": self.task,
+            "clips": {part: len(clips) for part, clips in parts.items()},
+            "groups": {part: len({c.group for c in clips}) for part, clips in parts.items()},
+            "labels": {
+                part: dict(Counter(name for clip in clips for name in clip.labels))
+                for part, clips in parts.items()
+            },
+            "notes": list(self.split.notes),
+            "broken": [list(entry) for entry in self.broken],
+            "fingerprint": self._fingerprint(),
         }
 
+    def _fingerprint(self) -> str:
+        """Changes when clips come, go, are renamed or change parts."""
+        digest = hashlib.sha256()
+        for part in ("training", "validation", "test"):
+            for clip in getattr(self.split, part):
+                line = f"{part} {clip.name} {self._cache.digest(clip)}\n"
+                digest.update(line.encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()[:16]
 
-def _hold_out(clips: list[Clip], rng: np.random.Generator) -> set[Clip]:
-    held_out: set[Clip] = set()
-    for label in dict.fromkeys(clip.label for clip in clips):
-        members = [clip for clip in clips if clip.label == label]
-        if len(members) < 2:
-            raise DataError(
-                f"class {label!r} has one clip; expected at least two, one to train on and one to "
-                "validate with"
+
+@dataclass(frozen=True)
+class ClipEntry:
+    """A version of (a part of) a clip, see ``PoolEntry``."""
+
+    key: str
+    stratum: int
+    clip: Clip
+    drawn: Augmentation
+    first: int
+    data: ClipData
+
+    def images(self) -> npt.NDArray[np.uint8]:
+        return self.data.images(self.clip, self.drawn, self.first)
+
+    def truth(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
+        return self.data.truth(self.clip, self.drawn, self.first)
+
+
+class ClipRecordings:
+    """Clips as recordings at the model's rate, each read when its turn comes."""
+
+    def __init__(self, clips: Sequence[Clip], dataset: Dataset, cache: FrameCache) -> None:
+        self._clips, self._dataset, self._cache = tuple(clips), dataset, cache
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __iter__(self) -> Iterator[Recording]:
+        for clip in self._clips:
+            opened = self._cache.open(clip)
+            # Ticks are at twice the model's rate.
+            ticks = np.arange(0, len(opened.ticks), 2)
+            values = None if opened.values is None else opened.values[::2]
+            yield recording_of(
+                clip,
+                self._dataset,
+                images=opened.take(ticks),
+                timestamps_s=np.arange(len(ticks)) / self._cache.rate_hz,
+                values=values,
             )
-        count = max(1, round(_VALIDATION_SHARE * len(members)))
-        held_out.update(members[i] for i in rng.permutation(len(members))[:count])
-    return held_out
+
+    def keys(self) -> Sequence[str]:
+        return [self._cache.digest(clip) for clip in self._clips]
+
+    def first(self, count: int) -> ClipRecordings:
+        """At most this many of them, evenly chosen."""
+        if len(self) <= count:
+            return self
+        chosen = np.linspace(0, len(self) - 1, count).astype(int)
+        return ClipRecordings([self._clips[i] for i in chosen], self._dataset, self._cache)
 
 
-def _fingerprint(root: Path, clips: list[Clip]) -> str:
-    """Changes when clips come, go or are renamed: then the split is another one too."""
-    digest = hashlib.sha256()
-    for clip in clips:
-        digest.update(f"{clip.path.relative_to(root)}\n".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()[:16]
-
-
-def _decode(clip: Clip, frames: FrameFormat) -> npt.NDArray[np.uint8]:
-    return np.stack([image for image, _ in clip.read(frames.input, frames.rate_hz)])
-
-
-def _recording(clip: Clip, images: npt.NDArray[np.uint8], rate_hz: float) -> Recording:
-    return Recording(
-        name=str(clip.path),
-        images=images,
-        timestamps_s=np.arange(len(images)) / rate_hz,
-        truth=(clip.label,) * len(images),
-        segments=(Segment(clip.label, 0, len(images)),),
-        is_stream=False,
-    )
+def usable(dataset: Dataset, clips: Sequence[Clip]) -> Dataset:
+    """The dataset without the clips that turned out broken."""
+    kept = {id(clip) for clip in clips}
+    remaining = tuple(clip for clip in dataset.clips if id(clip) in kept)
+    return dataclasses.replace(dataset, clips=remaining)

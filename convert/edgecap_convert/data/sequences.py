@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -16,30 +16,44 @@ from edgecap.spec import InputSpec
 
 
 @dataclass(frozen=True)
+class Item:
+    """A stretch of consecutive frames: (part of) a clip, or a scene.
+
+    Attributes:
+      inputs: ``(N, H, W, 3)`` uint8 RGB, or what an encoder made of it, ``(N, …)`` float16.
+      targets: ``(N,)`` int64 classes, or ``(N, labels)`` float32: 0 and 1, or values.
+      weights: ``(N,)`` float32; 0 where the answer cannot be known yet.
+      joined: goes on with the state that the item before it left, as on a live camera.
+    """
+
+    inputs: npt.NDArray[Any]
+    targets: npt.NDArray[Any]
+    weights: npt.NDArray[np.float32]
+    joined: bool = False
+
+
+@dataclass(frozen=True)
 class SequenceBatch:
     """``T`` consecutive frames of ``B`` streams; row ``b`` goes on in row ``b`` of the next batch.
 
     Attributes:
-      images: ``(B, T, H, W, 3)`` uint8 RGB.
-      labels: ``(B, T)`` int64.
-      weights: ``(B, T)`` float32; 0 where the answer cannot be known yet.
+      inputs, targets, weights: as an ``Item``'s, ``(B, T, …)``.
       resets: ``(B, T)`` bool; the state is reset before this frame.
+      cursor: where each row stands after this batch: item number and frames of it that are used.
     """
 
-    images: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.int64]
+    inputs: npt.NDArray[Any]
+    targets: npt.NDArray[Any]
     weights: npt.NDArray[np.float32]
     resets: npt.NDArray[np.bool_]
+    cursor: Cursor
 
 
-@dataclass(frozen=True)
-class LabelledFrame:
-    """One frame of a training stream; the fields are those of ``SequenceBatch``, singly."""
+#: ``(B, 2)`` int64, see ``SequenceBatch``.
+Cursor = npt.NDArray[np.int64]
 
-    image: npt.NDArray[np.uint8]
-    label: int
-    weight: float
-    reset: bool
+#: The item of a number in a row, drawn with a generator that belongs to this number and row alone.
+Draw = Callable[[int, np.random.Generator], Item]
 
 
 class TrainingData(Protocol):
@@ -47,18 +61,34 @@ class TrainingData(Protocol):
 
     Attributes:
       name: as given by the user.
-      labels: the classes, in the order of the logits.
+      task: classification, multilabel or regression.
+      labels: the classes, in the order of the logits, or the names of the values.
       background: the label that is no event, if there is one.
-      validation: recordings apart from the training material.
+      validation: recordings apart from the training material; may be iterated again and again.
+      test: recordings apart from both; may be empty.
     """
 
     name: str
+    task: str
     labels: tuple[str, ...]
     background: str | None
-    validation: tuple[Recording, ...]
 
-    def stream(self, rng: np.random.Generator) -> Iterator[LabelledFrame]:
-        """An endless stream of training frames."""
+    @property
+    def validation(self) -> Recordings: ...
+
+    @property
+    def test(self) -> Recordings: ...
+
+    def draw(self, number: int, rng: np.random.Generator) -> Item:
+        """A fresh item of images; the same number and generator give the same item."""
+        ...
+
+    def pool(self) -> Sequence[PoolEntry]:
+        """A finite selection of items, for training on features that are computed once."""
+        ...
+
+    def value_statistics(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
+        """Mean and deviation of each value over the training material; ``None`` for classes."""
         ...
 
     def summary(self) -> dict[str, Any]:
@@ -66,26 +96,106 @@ class TrainingData(Protocol):
         ...
 
 
-def batches(data: TrainingData, *, batch: int, length: int, seed: int) -> Iterator[SequenceBatch]:
+class Recordings(Protocol):
+    """Recordings that are read when they are asked for, so that any number fits into memory."""
+
+    def __iter__(self) -> Iterator[Recording]: ...
+
+    def __len__(self) -> int: ...
+
+    def keys(self) -> Sequence[str]:
+        """What the frames of each recording are, see ``PoolEntry``."""
+        ...
+
+    def first(self, count: int) -> Recordings:
+        """At most this many of them, evenly chosen."""
+        ...
+
+
+class PoolEntry(Protocol):
+    """An item that can be rendered at any time."""
+
+    @property
+    def key(self) -> str:
+        """Says what the frames are: content, size, rate, augmentation. Equal keys, equal frames."""
+        ...
+
+    @property
+    def stratum(self) -> int:
+        """Items are drawn equally often from each stratum: 0, 1, …"""
+        ...
+
+    def images(self) -> npt.NDArray[np.uint8]:
+        """The item's frames, ``(N, H, W, 3)``; this takes time."""
+        ...
+
+    def truth(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
+        """The item's targets and weights; this takes none."""
+        ...
+
+
+def batches(
+    draw: Draw, *, batch: int, length: int, seed: int, start: Cursor | None = None
+) -> Iterator[SequenceBatch]:
     """Endless batches, read ahead in a thread.
 
     Args:
-      data: the material. batch: rows B. length: frames T a batch.
+      draw: the material.
+      batch: rows B. length: frames T a batch.
       seed: the same seed gives the same batches.
+      start: goes on behind the batch that had this cursor.
     """
-    rows = [data.stream(np.random.default_rng([seed, row])) for row in range(batch)]
+    cursor = np.zeros((batch, 2), np.int64) if start is None else start
+    rows = [
+        _Row(draw, seed, row, *cursor[row].tolist(), fresh=start is None) for row in range(batch)
+    ]
     return prefetch(_assemble(rows, length))
 
 
-def _assemble(rows: list[Iterator[LabelledFrame]], length: int) -> Iterator[SequenceBatch]:
+class _Row:
+    """One endless stream of items."""
+
+    def __init__(
+        self, draw: Draw, seed: int, row: int, number: int, used: int, *, fresh: bool
+    ) -> None:
+        self._draw, self._seed, self._row = draw, seed, row
+        self._number, self._used, self._fresh = number, used, fresh
+        self._item: Item | None = None
+
+    @property
+    def cursor(self) -> tuple[int, int]:
+        return self._number, self._used
+
+    def take(self, length: int) -> tuple[list[npt.NDArray[Any]], ...]:
+        """The next frames: parts of inputs, targets, weights and resets."""
+        parts: tuple[list[npt.NDArray[Any]], ...] = ([], [], [], [])
+        while length:
+            if self._item is None:
+                rng = np.random.default_rng([self._seed, self._row, self._number])
+                self._item = self._draw(self._number, rng)
+            item, used = self._item, self._used
+            stop = min(used + length, len(item.weights))
+            resets = np.zeros(stop - used, np.bool_)
+            if used == 0 and stop:
+                resets[0] = self._fresh or not item.joined
+            for part, array in zip(parts, (item.inputs, item.targets, item.weights), strict=False):
+                part.append(array[used:stop])
+            parts[3].append(resets)
+            length -= stop - used
+            self._used, self._fresh = stop, False
+            if stop == len(item.weights):
+                self._number, self._used, self._item = self._number + 1, 0, None
+        return parts
+
+
+def _assemble(rows: list[_Row], length: int) -> Iterator[SequenceBatch]:
     while True:
-        frames = [[next(row) for _ in range(length)] for row in rows]
-        yield SequenceBatch(
-            images=np.stack([np.stack([f.image for f in row]) for row in frames]),
-            labels=np.array([[f.label for f in row] for row in frames], np.int64),
-            weights=np.array([[f.weight for f in row] for row in frames], np.float32),
-            resets=np.array([[f.reset for f in row] for row in frames], np.bool_),
+        taken = [row.take(length) for row in rows]
+        inputs, targets, weights, resets = (
+            np.stack([np.concatenate(row[field]) for row in taken]) for field in range(4)
         )
+        cursor = np.array([row.cursor for row in rows], np.int64)
+        yield SequenceBatch(inputs, targets, weights, resets, cursor)
 
 
 _T = TypeVar("_T")

@@ -14,11 +14,32 @@ MODES = {
 }
 
 
+def headline(result: dict[str, Any]) -> float:
+    """The one figure of an evaluation: accuracy, macro F1 or mean squared error."""
+    for name in ("accuracy", "macro_f1", "mse"):
+        if name in result:
+            return float(result[name])
+    raise KeyError(f"no headline among {sorted(result)}")
+
+
 def accuracy_table(parity: dict[str, Any]) -> list[list[str]]:
-    """Heading and one row per mode: accuracy, frame accuracy, events recognised, false events."""
+    """Heading and one row per mode, with the figures of the task."""
+    results = {name: parity["accuracy"][key] for key, name in MODES.items()}
+    if parity["task"] == "regression":
+        rows = [["network", "MSE", "MAE", "R²"]]
+        for name, result in results.items():
+            rows.append(
+                [name, f"{result['mse']:.5g}", f"{result['mae']:.5g}", f"{result['r2']:.3f}"]
+            )
+        return rows
+    if parity["task"] == "multilabel":
+        rows = [["network", "macro F1", "micro F1", "mAP", "exact"]]
+        for name, result in results.items():
+            figures = ("macro_f1", "micro_f1", "mean_average_precision", "exact_match")
+            rows.append([name, *(f"{result[figure]:.3f}" for figure in figures)])
+        return rows
     rows = [["network", "accuracy", "frame accuracy", "macro F1", "events", "false events"]]
-    for key, name in MODES.items():
-        result = parity["accuracy"][key]
+    for name, result in results.items():
         events = result.get("events")
         rows.append(
             [
@@ -33,26 +54,47 @@ def accuracy_table(parity: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
+def agreement(parity: dict[str, Any]) -> str:
+    """How close the int8 file is to the network that it was made from, in a sentence."""
+    if parity["task"] == "regression":
+        return (
+            f"The int8 file's values are {parity['mean_difference']:.3g} from the fake-quantised "
+            f"network's on average, {parity['largest_difference']:.3g} at most, over "
+            f"{parity['frames']} frames."
+        )
+    return (
+        f"The int8 file gives the same answer as the fake-quantised network in "
+        f"{parity['same_answers'] * 100:.2f} % of {parity['frames']} frames."
+    )
+
+
+_KINDS = {
+    "classification": ("streaming classifier", "Labels"),
+    "multilabel": ("streaming tagger, any number of labels at once", "Labels"),
+    "regression": ("streaming estimator", "Values"),
+}
+
+
 def model_card(spec: ModelSpec, parity: dict[str, Any]) -> str:
     """Markdown."""
     rows = accuracy_table(parity)
+    kind, names = _KINDS[spec.task]
     lines = [
         f"# {spec.name}",
         "",
-        f"A streaming classifier: one {spec.input.width}×{spec.input.height} RGB frame at a time, "
+        f"A {kind}: one {spec.input.width}×{spec.input.height} RGB frame at a time, "
         f"{spec.rate_hz:g} frames a second, state carried from frame to frame. "
         f"Recipe `{spec.recipe}`.",
         "",
-        f"Labels: {', '.join(spec.labels)}.",
+        f"{names}: {', '.join(spec.labels)}.",
         "",
-        f"## How good it is ({parity['data']}, {parity['segments']} segments)",
+        f"## How good it is ({parity['data']}, {parity['recordings']} recordings)",
         "",
         "| " + " | ".join(rows[0]) + " |",
         "|" + " --- |" * len(rows[0]),
         *("| " + " | ".join(row) + " |" for row in rows[1:]),
         "",
-        f"The int8 file gives the same answer as the fake-quantised network in "
-        f"{parity['same_answers'] * 100:.2f} % of {parity['frames']} frames.",
+        agreement(parity),
         "",
         "## Where it comes from",
         "",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,19 @@ import edgecap
 from edgecap.bundle import Bundle, Golden, check_writable, write_atomically, write_bundle
 from edgecap.contract import SIGNATURE, tensor_spec
 from edgecap.errors import DataError
-from edgecap.evaluation import Recording
 from edgecap.flatbuffer import read_graph
-from edgecap.golden import replay
-from edgecap.spec import GoldenSpec, ModelSpec, OutputSpec
+from edgecap.golden import replay, steps_apart
+from edgecap.spec import ACTIVATIONS, GoldenSpec, ModelSpec, OutputSpec
 from edgecap.streaming import StreamingModel
-from edgecap_convert.data import TrainingData, open_training_data
-from edgecap_convert.export.card import model_card
-from edgecap_convert.export.graph import IMAGE, LOGITS, STATES, convert_step
+from edgecap_convert.data import Recordings, TrainingData
+from edgecap_convert.export.card import headline, model_card
+from edgecap_convert.export.graph import IMAGE, LOGITS, convert_step
 from edgecap_convert.parity.compare import accuracy_parity
 from edgecap_convert.quantization.qat import QuantizedTraining, train_quantized
+from edgecap_convert.training.checkpoints import Checkpoints
+from edgecap_convert.training.material import open_material
 from edgecap_convert.training.runs import (
+    CHECKPOINTS,
     PARITY_FILE,
     QUANTIZED_FILE,
     Run,
@@ -37,13 +40,19 @@ from edgecap_convert.training.runs import (
 
 RECIPE = "int8"
 _KERNELS = ("xnnpack", "builtin")
+_MEASURES = ("same_answers", "largest_difference", "mean_difference", "recordings", "frames")
 _GOLDEN_FRAMES, _GOLDEN_ROUNDS = 4, 25
 # Room above what the two kinds of kernels differ by here, for kernels that were not tried.
 _TOLERANCE_FLOOR, _TOLERANCE_FACTOR = 4, 2
 
 
 def convert(
-    run_path: str | Path, out: Path, *, name: str | None = None, command: str = ""
+    run_path: str | Path,
+    out: Path,
+    *,
+    name: str | None = None,
+    resume: bool = False,
+    command: str = "",
 ) -> dict[str, Any]:
     """Quantises a run and writes the model file, last of all.
 
@@ -51,6 +60,7 @@ def convert(
       run_path: a folder made by training.
       out: the model file.
       name: for people; by default the file's name.
+      resume: go on with a conversion that was stopped, if there is one.
       command: how this was called, for the record.
 
     Returns:
@@ -64,15 +74,22 @@ def convert(
     run = open_run(run_path)
     for path in (out, run.path / PARITY_FILE):
         check_writable(path)
-    material = open_training_data(run.data, run.config.frames, seed=run.seed)
+    material = open_material(run.data, run.config, seed=run.seed, fold=run.fold)
     recorded = read_metrics(run)["data"]
     if material.summary() | {"name": run.data} != recorded:
         raise DataError(
             f"{run.data} is not what it was when {run.path} was trained (clips or classes came, "
             "went or were renamed): quantisation would train on what should validate. Train again"
         )
-    trained = train_quantized(run.network(), run.config, material, seed=run.seed)
-    return finish(run, trained, material, out, name=name or out.stem, command=command)
+    checkpoints = Checkpoints(run.path / CHECKPOINTS, every_s=run.config.checkpoint_s)
+    if not resume:
+        checkpoints.clear()
+    trained = train_quantized(
+        run.network(), run.config, material, seed=run.seed, checkpoints=checkpoints
+    )
+    parity = finish(run, trained, material, out, name=name or out.stem, command=command)
+    checkpoints.clear()
+    return parity
 
 
 def finish(
@@ -92,16 +109,17 @@ def finish(
       out, name, command: see :func:`convert`.
     """
     model = convert_step(trained.quantized)
-    spec = _spec(run, model, name)
-    golden, tolerance = _record_golden(model, spec, _golden_frames(material.validation))
+    spec = _spec(run, model, trained.quantized.state_shapes(), name)
+    part, recordings = measured_part(material)
+    golden, tolerance = _record_golden(model, spec, _golden_frames(recordings))
     spec = dataclasses.replace(spec, golden=tolerance)
     loaded = _open(model, spec)
     parity = accuracy_parity(
         trained.network,
         trained.quantized,
         loaded,
-        material.validation,
-        data=f"validation part of {run.data}",
+        recordings,
+        data=f"{part} part of {run.data}",
         decision=run.decision,
     )
     parity |= {
@@ -118,30 +136,51 @@ def finish(
     return parity
 
 
-def _spec(run: Run, model: bytes, name: str) -> ModelSpec:
+def measured_part(material: TrainingData) -> tuple[str, Recordings]:
+    """What a conversion is measured on: the test part, or else what there is.
+
+    Raises:
+      DataError: nothing is held out.
+    """
+    for part in ("test", "validation"):
+        recordings: Recordings = getattr(material, part)
+        if len(recordings):
+            return part, recordings
+    raise DataError(
+        f"{material.name}: nothing is held out to measure the int8 model on; train with a "
+        "validation or test part"
+    )
+
+
+def _spec(run: Run, model: bytes, states: Iterable[str], name: str) -> ModelSpec:
     """Describes the graph as it came out of the converter."""
     graph = read_graph(model)
     inputs, outputs = graph.signatures[SIGNATURE]
     image = tensor_spec(IMAGE, graph.tensors[inputs[IMAGE]])
     return ModelSpec(
         name=name,
-        task="classification",
+        task=run.task,
         rate_hz=run.rate_hz,
         labels=run.labels,
         input=dataclasses.replace(run.input, tensor=image),
-        states=tuple(tensor_spec(state, graph.tensors[inputs[state]]) for state in STATES),
-        output=OutputSpec(tensor_spec(LOGITS, graph.tensors[outputs[LOGITS]])),
+        states=tuple(tensor_spec(state, graph.tensors[inputs[state]]) for state in states),
+        output=OutputSpec(
+            tensor_spec(LOGITS, graph.tensors[outputs[LOGITS]]), activation=ACTIVATIONS[run.task]
+        ),
         decision=run.decision,
         golden=GoldenSpec(0, "not yet measured", _GOLDEN_ROUNDS),
         recipe=RECIPE,
     )
 
 
-def _golden_frames(recordings: Sequence[Recording]) -> npt.NDArray[np.uint8]:
+def _golden_frames(recordings: Recordings) -> npt.NDArray[np.uint8]:
     """A few frames from the longest segment, far enough apart to show that something moves."""
-    recording = recordings[0]
-    segment = max(recording.segments, key=lambda s: s.stop - s.start)
-    chosen = np.linspace(segment.start, segment.stop - 1, _GOLDEN_FRAMES).astype(int)
+    recording = next(iter(recordings))
+    start, stop = 0, len(recording.images)
+    if recording.segments:
+        segment = max(recording.segments, key=lambda s: s.stop - s.start)
+        start, stop = segment.start, segment.stop
+    chosen = np.linspace(start, stop - 1, _GOLDEN_FRAMES).astype(int)
     return recording.images[chosen]
 
 
@@ -152,8 +191,8 @@ def _record_golden(
         kernels: replay(_open(model, spec, kernels=kernels), frames, rounds=_GOLDEN_ROUNDS)
         for kernels in _KERNELS
     }
-    first, second = (values.astype(np.int64) for values in outputs.values())
-    apart = int(np.abs(first - second).max())
+    first, second = outputs.values()
+    apart = math.ceil(steps_apart(first, second).max())
     tolerance = max(_TOLERANCE_FLOOR, _TOLERANCE_FACTOR * apart)
     reason = (
         f"{' and '.join(_KERNELS)} kernels are {apart} steps apart over {len(first)} frames; "
@@ -176,7 +215,7 @@ def _provenance(run: Run, parity: dict[str, Any], command: str) -> dict[str, Any
         "data": run.data,
         "seed": run.seed,
         "config": run.config.to_dict(),
-        "metrics": {mode: result["accuracy"] for mode, result in parity["accuracy"].items()}
-        | {"same_answers": parity["same_answers"], "segments": parity["segments"]},
+        "metrics": {mode: headline(result) for mode, result in parity["accuracy"].items()}
+        | {name: parity[name] for name in _MEASURES if name in parity},
         "versions": versions(),
     }

@@ -19,15 +19,15 @@ from edgecap.errors import ConfigError
 from edgecap.flatbuffer import Graph, read_graph
 from edgecap.interpreter import open_interpreter
 from edgecap.native import native_stderr_to_log
-from edgecap_convert.models.network import Network, State
+from edgecap_convert.models.network import MAP, Network
 
-IMAGE, FEATURES, LOGITS, STATES = "image", "features", "logits", ("h", "c")
+IMAGE, FEATURES, LOGITS = "image", "features", "logits"
 
 _WITH_BIAS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 # Room for the products that the kernels add to a bias.
 _LARGEST_BIAS = 2**31 - 2**26
 
-# Float operators that the cell state, and nothing else, may use.
+# Float operators that each LSTM layer's cell state, and nothing else, may use.
 _CELL_OPERATORS = {
     "DEQUANTIZE": 3,
     "MUL": 2,
@@ -42,57 +42,56 @@ def convert_step(network: Network) -> bytes:
     """Converts a fake-quantised network.
 
     Returns:
-      A flatbuffer with the signature ``step``: ``image`` int8, ``h`` int8, ``c`` float32 →
-      ``logits`` int8, ``h``, ``c``.
+      A flatbuffer with the signature ``step``: ``image`` int8 and the states (``c`` float32, all
+      others int8) → ``logits`` int8 and the states.
 
     Raises:
       ConfigError: the network is not quantised, or the converter left float where none may be.
     """
     encoder = network.config.encoder
 
-    def step(image: tf.Tensor, h: tf.Tensor, c: tf.Tensor) -> dict[str, tf.Tensor]:
-        logits, state = network.step(image, State(h, c))
-        return {LOGITS: logits, **state._asdict()}
+    def step(image: tf.Tensor, **state: tf.Tensor) -> dict[str, tf.Tensor]:
+        logits, state = network.step(image, state)
+        return {LOGITS: logits, **state}
 
-    return _convert(network, step, IMAGE, (1, encoder.height, encoder.width, 3))
+    shape = (1, encoder.height, encoder.width, 3)
+    return _convert(network, step, {IMAGE: shape, **network.state_shapes()})
 
 
 def convert_recurrent(network: Network) -> bytes:
     """Converts the LSTM step and the head alone, for holding the kernels against the training.
 
     Returns:
-      Like :func:`convert_step`, with ``features`` ``(1, F)`` int8, on the grid of the neck's
-      output, in place of ``image``.
+      Like :func:`convert_step`, with ``features`` ``(1, F)`` int8, on the grid of the
+      collector's output, in place of ``image`` and of the neck's state.
     """
+    states = network.state_shapes()
+    states.pop(MAP, None)
 
-    def step(features: tf.Tensor, h: tf.Tensor, c: tf.Tensor) -> dict[str, tf.Tensor]:
-        logits, state = network.step_features(network.requantize_features(features), State(h, c))
-        return {LOGITS: logits, **state._asdict()}
+    def step(features: tf.Tensor, **state: tf.Tensor) -> dict[str, tf.Tensor]:
+        logits, state = network.step_features(network.requantize_features(features), state)
+        return {LOGITS: logits, **state}
 
-    return _convert(network, step, FEATURES, (1, network.config.neck.features))
+    width = network.collector.output_shape[-1]
+    return _convert(network, step, {FEATURES: (1, width), **states})
 
 
 def _convert(
     network: Network,
     step: Callable[..., dict[str, tf.Tensor]],
-    input_name: str,
-    input_shape: tuple[int, ...],
+    inputs: dict[str, tuple[int, ...]],
 ) -> bytes:
     if network.schedule is None:
         raise ConfigError("expected a quantised network; call .quantized() and learn its ranges")
     module = tf.Module()
     # The saved module must reach every variable that the function captures.
     module.network = network
-    module.step = tf.function(
-        step,
-        input_signature=[
-            tf.TensorSpec(input_shape, name=input_name),
-            tf.TensorSpec((1, network.config.units), name="h"),
-            tf.TensorSpec((1, network.config.units), name="c"),
-        ],
+    module.step = tf.function(step)
+    signature = module.step.get_concrete_function(
+        **{name: tf.TensorSpec(shape, name=name) for name, shape in inputs.items()}
     )
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        tf.saved_model.save(module, folder, signatures={SIGNATURE: module.step})
+        tf.saved_model.save(module, folder, signatures={SIGNATURE: signature})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.inference_input_type = tf.int8
@@ -101,21 +100,22 @@ def _convert(
         converter._experimental_disable_per_channel_quantization_for_dense_layers = True
         model = bytes(converter.convert())
     graph = read_graph(model)
-    _check_float(graph)
+    _check_float(graph, layers=network.config.lstm.layers)
     _check_biases(model, graph)
     return model
 
 
-def _check_float(graph: Graph) -> None:
+def _check_float(graph: Graph, *, layers: int) -> None:
     """Counts float operators: the converter falls back without a word."""
+    expected = {name: count * layers for name, count in _CELL_OPERATORS.items() if layers}
     found: dict[str, int] = {}
     for operator in graph.operators:
         if graph.tensors[operator.outputs[0]].dtype == "float32":
             found[operator.name] = found.get(operator.name, 0) + 1
-    if found != _CELL_OPERATORS:
+    if found != expected:
         raise ConfigError(
             f"the converter left other float operators than the cell state's: expected "
-            f"{_CELL_OPERATORS}; got {found}. Please report it with the version of TensorFlow"
+            f"{expected}; got {found}. Please report it with the version of TensorFlow"
         )
 
 

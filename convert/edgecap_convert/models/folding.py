@@ -8,84 +8,131 @@ of every kernel, depthwise ones included, can have a range of its own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+import tensorflow as tf
 import tf_keras as keras
 
 from edgecap.errors import ConfigError
 
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+#: A layer to stand for another, and the weights to give it once it has been called.
+Replacement = tuple[keras.layers.Layer, "list[np.ndarray] | None"]
+
+
+def rebuild(
+    model: keras.Model, replace: Callable[[keras.layers.Layer], Replacement | None]
+) -> keras.Model:
+    """Builds a functional model anew, layer by layer.
+
+    Args:
+      model: each of its layers used once.
+      replace: called with every layer in the order of the computation, inputs aside, gives what
+        takes its place; ``None`` leaves it out.
+
+    Raises:
+      ConfigError: a layer is used more than once, or is a model itself.
+    """
+    tensors: dict[int, keras.KerasTensor] = {}
+    for layer in model.layers:
+        if isinstance(layer, keras.Model) or len(layer.inbound_nodes) > 1:
+            raise ConfigError(f"{layer.name}: expected a plain layer that is used once")
+        if isinstance(layer, keras.layers.InputLayer):
+            tensors[id(layer.output)] = keras.Input(layer.output.shape[1:], name=layer.name)
+            continue
+        arguments = tf.nest.map_structure(lambda t: tensors[id(t)], layer.input)
+        replacement = replace(layer)
+        if replacement is None:
+            tensors[id(layer.output)] = arguments
+            continue
+        substitute, weights = replacement
+        tensors[id(layer.output)] = substitute(arguments)
+        if weights is not None:
+            substitute.set_weights(weights)
+    inputs, outputs = (
+        tf.nest.map_structure(lambda t: tensors[id(t)], ends)
+        for ends in (model.input, model.output)
+    )
+    return keras.Model(inputs, outputs, name=model.name)
+
+
+def followers(model: keras.Model) -> dict[str, list[keras.layers.Layer]]:
+    """Layer name → the layers of a functional model that read its output."""
+    found: dict[str, list[keras.layers.Layer]] = {layer.name: [] for layer in model.layers}
+    for name, before in sources(model).items():
+        for layer in before:
+            found[layer.name].append(model.get_layer(name))
+    return found
+
+
+def sources(model: keras.Model) -> dict[str, list[keras.layers.Layer]]:
+    """Layer name → the layers of a functional model whose outputs it reads."""
+    makers = {id(layer.output): layer for layer in model.layers}
+    return {
+        layer.name: [makers[id(tensor)] for tensor in tf.nest.flatten(layer.input)]
+        for layer in model.layers
+        if not isinstance(layer, keras.layers.InputLayer)
+    }
 
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:
     """Returns an equal network without batch normalisation, with activations fused.
 
     Args:
-      model: a functional model of convolutions, batch normalisations, ReLUs and any layers that
-        have no weights or are dense; each layer used once.
+      model: a functional model of convolutions, batch normalisations, and any layers that have no
+        weights or are dense; each layer used once.
 
     Returns:
       A new functional model with the same input, outputs (to float rounding) and layer names.
+      ReLUs that follow a convolution have become its activation.
 
     Raises:
       ConfigError: a batch normalisation does not follow a convolution, or a layer is used twice.
     """
-    members = {id(layer) for layer in model.layers}
-    tensors: dict[int, keras.KerasTensor] = {}
-    folded: set[int] = set()
-    inputs = keras.Input(model.input_shape[1:], name=model.layers[0].name)
-    for layer in model.layers:
-        if id(layer) in folded:
-            continue
-        if isinstance(layer, keras.layers.InputLayer):
-            tensors[id(layer.output)] = inputs
-            continue
+    following = followers(model)
+    folded: set[str] = set()
+
+    def only_follower(layer: keras.layers.Layer, kinds: tuple[type, ...]) -> Any:
+        after = following[layer.name]
+        return after[0] if len(after) == 1 and isinstance(after[0], kinds) else None
+
+    def replace(layer: keras.layers.Layer) -> Replacement | None:
+        if layer.name in folded:
+            return None
         if isinstance(layer, keras.layers.BatchNormalization):
             raise ConfigError(
                 f"cannot fold {layer.name}: expected batch normalisation right after a convolution"
             )
-        given = layer.input
-        arguments = (
-            [tensors[id(tensor)] for tensor in given]
-            if isinstance(given, list)
-            else tensors[id(given)]
-        )
         if not isinstance(layer, _CONVOLUTIONS):
-            copy = layer.__class__.from_config(layer.get_config())
-            tensors[id(layer.output)] = copy(arguments)
-            copy.set_weights(layer.get_weights())
-            continue
-        normalisation = _follower(layer, keras.layers.BatchNormalization, members)
-        relu = _follower(normalisation or layer, keras.layers.ReLU, members)
+            return layer.__class__.from_config(layer.get_config()), layer.get_weights()
+        normalisation = only_follower(layer, (keras.layers.BatchNormalization,))
+        last = normalisation or layer
+        relu = only_follower(last, (keras.layers.ReLU, keras.layers.Activation))
+        activation = fusible_activation(relu)
+        folded.update(part.name for part in (normalisation, relu if activation else None) if part)
         copy = layer.__class__.from_config(
-            layer.get_config()
-            | {"use_bias": True, "activation": _activation(relu) or layer.activation}
+            layer.get_config() | {"use_bias": True, "activation": activation or layer.activation}
         )
-        output = copy(arguments)
-        copy.set_weights(_folded_weights(layer, normalisation))
-        folded.update(id(part) for part in (normalisation, relu) if part is not None)
-        tensors[id((relu or normalisation or layer).output)] = output
-    return keras.Model(inputs, tensors[id(model.output)], name=model.name)
+        return copy, _folded_weights(layer, normalisation)
+
+    return rebuild(model, replace)
 
 
-def _follower(
-    layer: keras.layers.Layer, kind: type, members: set[int]
-) -> keras.layers.Layer | None:
-    """The one layer of the model that consumes ``layer``'s output, if it is of this kind."""
-    nodes = [node for node in layer.outbound_nodes if id(node.layer) in members]
-    if len(nodes) == 1 and isinstance(nodes[0].layer, kind):
-        return nodes[0].layer
-    return None
-
-
-def _activation(relu: keras.layers.ReLU | None) -> str | None:
-    if relu is None:
+def fusible_activation(layer: keras.layers.Layer | None) -> str | None:
+    """The name of the activation, if a convolution can take it over."""
+    if isinstance(layer, keras.layers.Activation):
+        name = layer.get_config()["activation"]
+        return name if name in ("relu", "relu6") else None
+    if layer is None:
         return None
-    if relu.negative_slope or relu.threshold:
-        raise ConfigError(f"cannot fuse {relu.name}: expected a plain ReLU or ReLU6")
+    if layer.negative_slope or layer.threshold:
+        raise ConfigError(f"cannot fuse {layer.name}: expected a plain ReLU or ReLU6")
     limits = {None: "relu", 6.0: "relu6"}
-    limit = None if relu.max_value is None else float(relu.max_value)
+    limit = None if layer.max_value is None else float(layer.max_value)
     if limit not in limits:
-        raise ConfigError(f"cannot fuse {relu.name}: expected a limit of 6 or none; got {limit}")
+        raise ConfigError(f"cannot fuse {layer.name}: expected a limit of 6 or none; got {limit}")
     return limits[limit]
 
 

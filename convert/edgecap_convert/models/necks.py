@@ -1,24 +1,58 @@
-"""The neck: from the encoder's grid of features to one vector that still knows where."""
+"""The neck: from the encoder's grid of features to one vector, in two parts.
+
+``build_neck`` maps the grid to fewer channels; this map is what a network with ``difference``
+carries to the next frame. ``build_collector`` makes the vector of the map and its predecessor.
+"""
 
 from __future__ import annotations
 
+import tensorflow as tf
 import tf_keras as keras
 
-from edgecap_convert.models.config import EncoderConfig, NeckConfig
-from edgecap_convert.models.encoders import BATCH_NORM_MOMENTUM, build_encoder
+from edgecap_convert.models.config import NeckConfig
+from edgecap_convert.models.encoders import BATCH_NORM_MOMENTUM
+
+Shape = tuple[int, int, int]
 
 
-def build_frame_network(encoder: EncoderConfig, neck: NeckConfig) -> keras.Model:
-    """Encoder and neck: ``(B, H, W, 3)`` float32 in [−1, 1] → ``(B, features)`` float32."""
-    trunk = build_encoder(encoder)
-    x = keras.layers.Conv2D(neck.channels, 1, use_bias=False, name="neck_conv")(trunk.output)
+class Increase(keras.layers.Layer):
+    """relu(a − b): by how much the first input exceeds the second."""
+
+    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
+        return tf.nn.relu(inputs[0] - inputs[1])
+
+
+def build_neck(grid: Shape, config: NeckConfig) -> keras.Model:
+    """1×1 convolution: ``(B, H', W', C)`` float32 → ``(B, H', W', channels)`` in [0, 6].
+
+    With ``channels`` 0, the map is the grid itself.
+    """
+    inputs = keras.Input(grid, name="neck_input")
+    if not config.channels:
+        return keras.Model(inputs, inputs, name="neck")
+    x = keras.layers.Conv2D(config.channels, 1, use_bias=False, name="neck_conv")(inputs)
     x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="neck_norm")(x)
     x = keras.layers.ReLU(6.0, name="neck_relu")(x)
-    x = keras.layers.Flatten(name="neck_flatten")(x)
-    x = keras.layers.Dense(neck.features, name="neck_dense")(x)
-    return keras.Model(trunk.input, x, name="frame_network")
+    return keras.Model(inputs, x, name="neck")
 
 
-def neck_layers(frame_network: keras.Model) -> list[keras.layers.Layer]:
-    """The layers of a frame network that belong to its neck."""
-    return [layer for layer in frame_network.layers if layer.name.startswith("neck_")]
+def build_collector(grid: Shape, config: NeckConfig) -> keras.Model:
+    """The map, and with ``difference`` the map before it → ``(B, F)`` float32."""
+    shape = (*grid[:2], config.channels or grid[2])
+    now = keras.Input(shape, name="collect_now")
+    inputs, x = [now], now
+    if config.difference:
+        before = keras.Input(shape, name="collect_before")
+        inputs.append(before)
+        rise = Increase(name="collect_rise")([now, before])
+        fall = Increase(name="collect_fall")([before, now])
+        x = keras.layers.Concatenate(name="collect_all")([now, rise, fall])
+    if config.pool == "flatten":
+        x = keras.layers.Flatten(name="collect_flatten")(x)
+    elif config.pool == "mean":
+        x = keras.layers.GlobalAveragePooling2D(name="collect_mean")(x)
+    else:
+        x = keras.layers.GlobalMaxPooling2D(name="collect_max")(x)
+    if config.features:
+        x = keras.layers.Dense(config.features, name="collect_dense")(x)
+    return keras.Model(inputs, x, name="collector")

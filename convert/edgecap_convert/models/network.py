@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tf_keras as keras
 
 from edgecap.errors import ConfigError
+from edgecap_convert.models.attention import CausalAttention
 from edgecap_convert.models.config import NetworkConfig
+from edgecap_convert.models.encoders import build_encoder
 from edgecap_convert.models.folding import fold_batch_norm
-from edgecap_convert.models.heads import ClassificationHead
-from edgecap_convert.models.necks import build_frame_network
-from edgecap_convert.models.recurrent import LSTMStep
+from edgecap_convert.models.heads import Head
+from edgecap_convert.models.necks import build_collector, build_neck
+from edgecap_convert.models.recurrent import FrameStep, LSTMStep
 from edgecap_convert.quantization import grids
 from edgecap_convert.quantization.encoder import output_range, quantize_frame_network
-from edgecap_convert.quantization.ranges import RangeSchedule
+from edgecap_convert.quantization.ranges import LearnedRange, RangeSchedule
 
+#: What is carried from frame to frame: name → ``(B, …)`` float32. ``h``, ``c`` of the first LSTM
+#: layer, ``h2``, ``c2`` of the second, …; ``window``: the last hidden states, for attention;
+#: ``map``: the neck's map of the frame before, for its difference.
+State = dict[str, tf.Tensor]
+WINDOW, MAP = "window", "map"
 
-class State(NamedTuple):
-    """What is carried from frame to frame: ``h`` and ``c``, ``(B, units)`` float32."""
-
-    h: tf.Tensor
-    c: tf.Tensor
+#: Drops values in training: tensor ``(B, T, …)`` and where it stands → tensor.
+Dropout = Callable[[tf.Tensor, str], tf.Tensor]
 
 
 class Network(tf.Module):
-    """Encoder, neck, LSTM step and head over one set of weights.
+    """Encoder, neck, LSTM and head over one set of weights.
 
     Float as built; :meth:`quantized` gives the fake-quantised one.
     """
@@ -35,15 +41,24 @@ class Network(tf.Module):
         super().__init__(name="network")
         self.config = config
         self.schedule: RangeSchedule | None = None
-        self.frame_network = build_frame_network(config.encoder, config.neck)
-        self.lstm = LSTMStep(config.units)
-        self.head = ClassificationHead(config.classes)
-        self._build()
+        self.encoder = build_encoder(config.encoder)
+        grid = self.encoder.output_shape[1:]
+        self.neck = build_neck(grid, config.neck)
+        self.collector = build_collector(grid, config.neck)
+        self._build_memory()
 
-    def _build(self) -> None:
-        """Makes the variables of the parts that are not functional models."""
-        state = self.initial_state(1)
-        self.head(self.lstm(tf.zeros((1, self.config.neck.features)), *state)[0])
+    def _build_memory(self) -> None:
+        """Everything behind the features, in the form that ``schedule`` asks for."""
+        lstm, quantized = self.config.lstm, self.schedule is not None
+        self.layers = [
+            LSTMStep(lstm.units, quantized=quantized, name=f"lstm{number}")
+            for number in range(1, lstm.layers + 1)
+        ]
+        self.frame_step = FrameStep(lstm.units, quantized=quantized) if not lstm.layers else None
+        self.attention = CausalAttention(schedule=self.schedule) if lstm.attention else None
+        self.head = Head(self.config.outputs, schedule=self.schedule)
+        # Makes the variables of the parts that are not functional models.
+        self.step_features(tf.zeros((1, self.collector.output_shape[-1])), self.initial_state(1))
 
     def quantized(self) -> Network:
         """A fake-quantised network with equal weights, folded; its ranges are not yet learnt."""
@@ -53,39 +68,94 @@ class Network(tf.Module):
         tf.Module.__init__(other, name="network")
         other.config = self.config
         other.schedule = RangeSchedule()
-        other.frame_network = quantize_frame_network(
-            fold_batch_norm(self.frame_network), other.schedule
+        other.encoder, other.neck = (
+            quantize_frame_network(fold_batch_norm(part), other.schedule)
+            for part in (self.encoder, self.neck)
         )
-        other.lstm = LSTMStep(self.config.units, quantized=True)
-        other.head = ClassificationHead(self.config.classes, schedule=other.schedule)
-        other._build()
-        other.lstm.set_weights(self.lstm.get_weights())
-        for mine, theirs in zip(other.head.weights[:2], self.head.weights, strict=True):
-            mine.assign(theirs)
+        other.collector = quantize_frame_network(self.collector, other.schedule)
+        other._build_memory()
+        for mine, theirs in zip(other._memory_parts, self._memory_parts, strict=True):
+            # The quantised parts' own variables, their ranges, come after those they share.
+            for variable, value in zip(mine.weights, theirs.get_weights(), strict=False):
+                variable.assign(value)
         return other
+
+    def state_shapes(self, batch: int = 1) -> dict[str, tuple[int, ...]]:
+        """Shapes of the states of ``batch`` streams, in the order of the ``step`` signature."""
+        units = self.config.lstm.units
+        shapes: dict[str, tuple[int, ...]] = {}
+        for number in range(1, self.config.lstm.layers + 1):
+            suffix = str(number) if number > 1 else ""
+            shapes[f"h{suffix}"] = shapes[f"c{suffix}"] = (batch, units)
+        if self.config.lstm.attention:
+            shapes[WINDOW] = (batch, self.config.lstm.attention, units)
+        if self.config.neck.difference:
+            shapes[MAP] = (batch, *self.neck.output_shape[1:])
+        return shapes
 
     def initial_state(self, batch: int) -> State:
         """The state after a reset."""
-        return State(*self.lstm.initial_state(batch))
+        return {name: tf.zeros(shape) for name, shape in self.state_shapes(batch).items()}
 
-    def features(self, images: tf.Tensor, *, training: bool = False) -> tf.Tensor:
-        """``(N, H, W, 3)`` float32, real values of the image grid → ``(N, features)``."""
+    def encode(self, images: tf.Tensor, *, training: bool = False) -> tf.Tensor:
+        """``(N, H, W, 3)`` float32, real values of the image grid → grid ``(N, H', W', C)``."""
         if self.schedule is not None:
             images = grids.IMAGE.fake_quant(images)
-        return self.frame_network(images, training=training)
-
-    def requantize_features(self, features: tf.Tensor) -> tf.Tensor:
-        """Puts features, given as real values, on the grid of the neck's output."""
-        return output_range(self.frame_network.layers[-1]).fake_quant(features, training=False)
+        return self.encoder(images, training=training)
 
     def step(self, images: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-        """One frame each of ``B`` streams: ``(B, H, W, 3)`` → logits ``(B, classes)``, state."""
-        return self.step_features(self.features(images), state)
+        """One frame each of ``B`` streams: ``(B, H, W, 3)`` → logits ``(B, outputs)``, state."""
+        return self.step_grid(self.encode(images), state)
+
+    def step_grid(self, grid: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
+        """Like :meth:`step`, from the encoder's grid ``(B, H', W', C)``."""
+        features, following = self._see(grid, state)
+        return self.step_features(features, state | following)
 
     def step_features(self, features: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-        """Like :meth:`step`, from features ``(B, F)``."""
-        h, c = self.lstm(features, *state)
-        return self.head(h), State(h, c)
+        """Like :meth:`step`, from features ``(B, F)``; other states than the memory's stay."""
+        following = dict(state)
+        hidden = features
+        for number, layer in enumerate(self.layers, 1):
+            h, c = _names(number)
+            hidden, following[c] = layer(hidden, state[h], state[c])
+            following[h] = hidden
+        if self.frame_step is not None:
+            hidden = self.frame_step(hidden)
+        if self.attention is not None:
+            window = tf.concat([state[WINDOW][:, 1:], hidden[:, None]], axis=1)
+            following[WINDOW] = window
+            hidden = self.attention(window)
+        return self.head(hidden), following
+
+    def _see(self, grid: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
+        """One frame's grid → features, and the state that the neck carries."""
+        now = self.neck(grid)
+        if not self.config.neck.difference:
+            return self.collector(now), {}
+        before = state[MAP]
+        if self.schedule is not None:
+            # The grid of the map itself, so that carrying it is a copy.
+            before = self._map_range.fake_quant(before, training=False)
+        return self.collector([now, before]), {MAP: now}
+
+    def requantize_features(self, features: tf.Tensor) -> tf.Tensor:
+        """Puts features, given as real values, on the grid that the collector gives them on."""
+        return self._features_range.fake_quant(features, training=False)
+
+    @property
+    def _features_range(self) -> LearnedRange:
+        """Of the last part that computes; what only moves values has no range of its own."""
+        return self._last_range(self.encoder, self.neck, self.collector)
+
+    @staticmethod
+    def _last_range(*parts: keras.Model) -> LearnedRange:
+        layers = [layer for part in parts for layer in part.layers]
+        return next(r for r in map(output_range, reversed(layers)) if r is not None)
+
+    @property
+    def _map_range(self) -> LearnedRange:
+        return self._last_range(self.encoder, self.neck)
 
     def clip(
         self,
@@ -94,6 +164,7 @@ class Network(tf.Module):
         *,
         resets: tf.Tensor | None = None,
         training: bool = False,
+        dropout: Dropout | None = None,
     ) -> tuple[tf.Tensor, State]:
         """``T`` frames each of ``B`` streams: the same as ``T`` steps, with batched frames.
 
@@ -102,50 +173,119 @@ class Network(tf.Module):
           state: the state before the first frame; a reset if ``None``.
           resets: ``(B, T)`` bool; the state is reset before these frames.
           training: batch norms take the batch's statistics (float), ranges follow (quantised).
+          dropout: applied to the features and to what the head reads.
 
         Returns:
-          Logits ``(B, T, classes)`` at every frame, and the state after the last one.
+          Logits ``(B, T, outputs)`` at every frame, and the state after the last one.
         """
         batch, length = images.shape[0], images.shape[1]
         frames = tf.reshape(images, (batch * length, *images.shape[2:]))
-        features = tf.reshape(
-            self.features(frames, training=training), (batch, length, self.config.neck.features)
-        )
-        return self.recur(features, state, resets=resets, training=training)
+        grid = self.encode(frames, training=training)
+        grid = tf.reshape(grid, (batch, length, *grid.shape[1:]))
+        return self.recur(grid, state, resets=resets, training=training, dropout=dropout)
 
     def recur(
         self,
-        features: tf.Tensor,
+        grid: tf.Tensor,
         state: State | None = None,
         *,
         resets: tf.Tensor | None = None,
         training: bool = False,
+        dropout: Dropout | None = None,
     ) -> tuple[tf.Tensor, State]:
-        """The recurrent part and the head alone: features ``(B, T, F)`` → logits, state."""
-        h, c = state if state is not None else self.initial_state(features.shape[0])
-        hidden = []
-        for t, projected in enumerate(tf.unstack(self.lstm.project(features), axis=1)):
-            if resets is not None:
-                keep = tf.cast(~resets[:, t, None], tf.float32)
-                h, c = h * keep, c * keep
-            h, c = self.lstm.advance(projected, h, c)
-            hidden.append(h)
-        return self.head(tf.stack(hidden, axis=1), training=training), State(h, c)
+        """Everything behind the encoder: ``(B, T, H', W', C)`` → logits, state.
 
-    def rollout(self, features: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-        """One stream of any length: features ``(T, F)``, T dynamic → logits ``(T, classes)``."""
-        projected = self.lstm.project(features)
-        hidden = tf.TensorArray(tf.float32, size=tf.shape(features)[0])
-        h, c = state
-        for t in tf.range(tf.shape(features)[0]):
-            h, c = self.lstm.advance(projected[t][None], h, c)
-            hidden = hidden.write(t, h[0])
-        flat = tf.ensure_shape(hidden.stack(), (None, self.config.units))
-        return self.head(flat), State(h, c)
+        B is static; T may be dynamic, then the memory runs as a loop of the graph.
+        """
+        batch = grid.shape[0]
+        state = state if state is not None else self.initial_state(batch)
+        following: State = {}
+        segments = _segments(resets)
+        hidden = self._features(grid, state, following, resets, training)
+        if dropout is not None:
+            hidden = dropout(hidden, "features")
+        for number, layer in enumerate(self.layers, 1):
+            h, c = _names(number)
+            hidden, following[h], following[c] = unroll(layer, hidden, state[h], state[c], resets)
+        if self.frame_step is not None:
+            hidden = self.frame_step(hidden)
+        if self.attention is not None:
+            hidden, following[WINDOW] = self._attend(hidden, state[WINDOW], segments, training)
+        if dropout is not None:
+            hidden = dropout(hidden, "hidden")
+        return self.head(hidden, training=training), {name: following[name] for name in state}
+
+    def frame_features(self, grid: tf.Tensor) -> tf.Tensor:
+        """What the memory reads of consecutive frames: ``(N, H', W', C)`` → ``(N, F)``."""
+        return self._features(grid[None], self.initial_state(1), {}, None, False)[0]
+
+    def still_features(self, grid: tf.Tensor, *, training: bool = False) -> tf.Tensor:
+        """What the memory reads of separate frames in which nothing moves."""
+        now = self.neck(grid, training=training)
+        inputs = [now, now] if self.config.neck.difference else now
+        return self.collector(inputs, training=training)
+
+    def settle_neck(self, grids: np.ndarray) -> None:
+        """Sets the statistics of the neck's batch norm to those of some grids."""
+        convolution, norm = self.neck.get_layer("neck_conv"), self.neck.get_layer("neck_norm")
+        mapped = convolution(tf.constant(grids)).numpy()
+        norm.moving_mean.assign(mapped.mean(axis=(0, 1, 2)))
+        norm.moving_variance.assign(mapped.var(axis=(0, 1, 2)))
+
+    def _features(
+        self,
+        grid: tf.Tensor,
+        state: State,
+        following: State,
+        resets: tf.Tensor | None,
+        training: bool,
+    ) -> tf.Tensor:
+        batch, length = grid.shape[0], tf.shape(grid)[1]
+        now = self.neck(tf.reshape(grid, (-1, *grid.shape[2:])), training=training)
+        if not self.config.neck.difference:
+            features = self.collector(now, training=training)
+        else:
+            maps = tf.reshape(now, (batch, -1, *now.shape[1:]))
+            before = tf.concat([state[MAP][:, None], maps[:, :-1]], axis=1)
+            if resets is not None:
+                before = before * tf.cast(~resets, tf.float32)[..., None, None, None]
+            before = tf.reshape(before, (-1, *now.shape[1:]))
+            if self.schedule is not None:
+                before = self._map_range.fake_quant(before, training=False)
+            features = self.collector([now, before], training=training)
+            following[MAP] = maps[:, -1]
+        features = tf.reshape(features, (batch, length, features.shape[-1]))
+        return tf.ensure_shape(features, (batch, grid.shape[1], features.shape[-1]))
+
+    def _attend(
+        self, hidden: tf.Tensor, window: tf.Tensor, segments: tf.Tensor | None, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """``(B, T, U)`` and the window before it → ``(B, T, 2·U)``, the window after it."""
+        assert self.attention is not None
+        batch, length, reach = hidden.shape[0], tf.shape(hidden)[1], window.shape[1]
+        joined = tf.concat([window, hidden], axis=1)
+        # Row t: positions of the window that ends with frame t.
+        positions = tf.range(length)[:, None] + tf.range(reach)[None, :] + 1
+        windows = tf.gather(joined, positions, axis=1)
+        if segments is not None:
+            before = tf.zeros((batch, reach), segments.dtype)
+            members = tf.gather(tf.concat([before, segments], axis=1), positions, axis=1)
+            same = tf.equal(members, segments[:, :, None])
+            windows = windows * tf.cast(same, tf.float32)[..., None]
+        units = hidden.shape[2]
+        attended = self.attention(tf.reshape(windows, (-1, reach, units)), training=training)
+        shaped = tf.reshape(attended, (batch, length, 2 * units))
+        return tf.ensure_shape(shaped, (batch, hidden.shape[1], 2 * units)), windows[:, -1]
+
+    @property
+    def _memory_parts(self) -> tuple[Any, ...]:
+        """All parts behind the features, in a fixed order."""
+        parts = (*self.layers, self.frame_step, self.attention, self.head)
+        return tuple(part for part in parts if part is not None)
 
     @property
     def _parts(self) -> tuple[Any, ...]:
-        return self.frame_network, self.lstm, self.head
+        return self.encoder, self.neck, self.collector, *self._memory_parts
 
     @property
     def weights(self) -> list[tf.Variable]:
@@ -156,6 +296,11 @@ class Network(tf.Module):
     def trainable_weights(self) -> list[tf.Variable]:
         """The variables that gradients move, in a fixed order."""
         return [weight for part in self._parts for weight in part.trainable_weights]
+
+    @property
+    def memory_weights(self) -> list[tf.Variable]:
+        """Those of the trainable weights that lie behind the encoder."""
+        return [weight for part in self._parts[1:] for weight in part.trainable_weights]
 
     def get_arrays(self) -> dict[str, np.ndarray]:
         """All weights by a name that is unique and the same for every build of a config."""
@@ -177,6 +322,45 @@ class Network(tf.Module):
                     f"got {array.shape} ({name})"
                 )
             weight.assign(array)
+
+
+def unroll(
+    layer: LSTMStep,
+    inputs: tf.Tensor,
+    h: tf.Tensor,
+    c: tf.Tensor,
+    resets: tf.Tensor | None,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """One layer along time: ``(B, T, F)`` → hidden states ``(B, T, units)``, ``h``, ``c``."""
+    projected = layer.project(inputs)
+    if projected.shape[1] is not None:
+        hidden = []
+        for t, row in enumerate(tf.unstack(projected, axis=1)):
+            if resets is not None:
+                keep = tf.cast(~resets[:, t, None], tf.float32)
+                h, c = h * keep, c * keep
+            h, c = layer.advance(row, h, c)
+            hidden.append(h)
+        return tf.stack(hidden, axis=1), h, c
+    if resets is not None:
+        raise ConfigError("resets inside a clip of dynamic length: expected a static one")
+    length = tf.shape(projected)[1]
+    rows = tf.TensorArray(tf.float32, size=length)
+    for t in tf.range(length):
+        h, c = layer.advance(projected[:, t], h, c)
+        rows = rows.write(t, h)
+    stacked = tf.transpose(rows.stack(), (1, 0, 2))
+    return tf.ensure_shape(stacked, (inputs.shape[0], None, layer.units)), h, c
+
+
+def _names(layer: int) -> tuple[str, str]:
+    suffix = str(layer) if layer > 1 else ""
+    return f"h{suffix}", f"c{suffix}"
+
+
+def _segments(resets: tf.Tensor | None) -> tf.Tensor | None:
+    """``(B, T)`` int32: the same number from one reset to the next, 0 before the first."""
+    return None if resets is None else tf.cumsum(tf.cast(resets, tf.int32), axis=1)
 
 
 def normalize(images: tf.Tensor) -> tf.Tensor:

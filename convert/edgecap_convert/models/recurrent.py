@@ -56,11 +56,6 @@ class LSTMStep(keras.layers.Layer):
         )
         super().build(input_shape)
 
-    def initial_state(self, batch: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """Zero states ``h`` and ``c``, ``(batch, units)`` float32 each."""
-        zeros = tf.zeros((batch, self.units))
-        return zeros, zeros
-
     def project(self, features: tf.Tensor) -> tf.Tensor:
         """``W x + b`` for any number of frames: ``(…, F)`` → ``(…, 4·units)``."""
         return self._matmul(features, self.kernel, self.bias)
@@ -88,13 +83,44 @@ class LSTMStep(keras.layers.Layer):
         self, x: tf.Tensor, kernel: tf.Variable, bias: tf.Variable | None = None
     ) -> tf.Tensor:
         weights = grids.fake_quant_weights(kernel) if self.quantized else kernel
-        product = tf.matmul(x, weights)
+        # One matrix product whatever the leading axes.
+        product = tf.tensordot(x, weights, 1) if len(x.shape) > 2 else tf.matmul(x, weights)
         if bias is not None:
             product = product + bias
         return self._on(grids.PREACTIVATION, product)
 
     def _on(self, grid: grids.Grid, x: tf.Tensor) -> tf.Tensor:
         return grid.fake_quant(x) if self.quantized else x
+
+
+class FrameStep(keras.layers.Layer):
+    """What stands in the LSTM's place in a network without memory: tanh(W x + b).
+
+    Args:
+      units: width of the hidden vector.
+      quantized: rounds on the grids of the int8 kernels.
+    """
+
+    def __init__(self, units: int, *, quantized: bool = False, name: str = "frame") -> None:
+        super().__init__(name=name)
+        self.units = units
+        self.quantized = quantized
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        self.kernel = self.add_weight(
+            name="kernel", shape=(input_shape[-1], self.units), initializer="glorot_uniform"
+        )
+        self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, features: tf.Tensor) -> tf.Tensor:
+        """``(…, F)`` → ``(…, units)``."""
+        kernel = grids.fake_quant_weights(self.kernel) if self.quantized else self.kernel
+        x = tf.tensordot(features, kernel, 1) if len(features.shape) > 2 else features @ kernel
+        x = x + self.bias
+        if not self.quantized:
+            return tf.tanh(x)
+        return grids.TANH.fake_quant(tf.tanh(grids.PREACTIVATION.fake_quant(x)))
 
 
 def _orthogonal_gates(units: int) -> keras.initializers.Initializer:

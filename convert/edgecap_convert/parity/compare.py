@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from edgecap.quantization import quantize
 from edgecap.spec import DecisionSpec, TensorSpec
 from edgecap.streaming import StreamingModel
 from edgecap_convert.export.graph import FEATURES, LOGITS, convert_recurrent
-from edgecap_convert.models.network import Network, State, normalize
+from edgecap_convert.models.network import MAP, Network, normalize
 from edgecap_convert.training.predict import network_predictor
 
 
@@ -26,7 +26,7 @@ def accuracy_parity(
     network: Network,
     quantized: Network,
     model: StreamingModel,
-    recordings: Sequence[Recording],
+    recordings: Iterable[Recording],
     *,
     data: str,
     decision: DecisionSpec,
@@ -34,12 +34,15 @@ def accuracy_parity(
     """Accuracy of all three on the same recordings, and how often the last two agree.
 
     Returns:
-      ``data``, ``segments``, ``frames``, ``accuracy`` (by mode), ``same_answers`` (share of frames
-      in which fake-quantised network and int8 file have the same most probable label).
+      ``data``, ``task``, ``recordings``, ``frames``, ``accuracy`` (by mode), and how close the last
+      two are: ``same_answers``, the share of frames in which they have the same most probable
+      label (classification) or the same labels above 0.5 (multilabel); ``largest_difference`` and
+      ``mean_difference`` of the values (regression).
     """
+    task = model.spec.task
     predictors = {
-        "float": network_predictor(network),
-        "fake_quant": network_predictor(quantized),
+        "float": network_predictor(network, task),
+        "fake_quant": network_predictor(quantized, task),
         "int8": model_predictor(model),
     }
     answers: dict[str, list[npt.NDArray[Any]]] = {mode: [] for mode in predictors}
@@ -47,25 +50,41 @@ def accuracy_parity(
     for mode, predict in predictors.items():
 
         def kept(images: npt.NDArray[np.uint8], mode: str = mode, predict: Any = predict) -> Any:
-            probabilities = predict(images)
-            answers[mode].append(probabilities.argmax(axis=1))
-            return probabilities
+            given = predict(images)
+            answers[mode].append(given)
+            return given
 
-        result = evaluate(kept, recordings, labels=model.labels, decision=decision)
+        result = evaluate(kept, recordings, labels=model.labels, decision=decision, task=task)
         accuracy[mode] = result.to_dict()
     fake, real = (np.concatenate(answers[mode]) for mode in ("fake_quant", "int8"))
     return {
         "data": data,
-        "segments": sum(len(recording.segments) for recording in recordings),
+        "task": task,
+        "recordings": len(answers["int8"]),
         "frames": len(real),
         "accuracy": accuracy,
-        "same_answers": round(float((fake == real).mean()), 5),
-    }
+    } | _agreement(fake, real, task)
+
+
+def _agreement(
+    fake: npt.NDArray[np.float32], real: npt.NDArray[np.float32], task: str
+) -> dict[str, float]:
+    if task == "regression":
+        apart = np.abs(fake - real)
+        return {
+            "largest_difference": float(apart.max()),
+            "mean_difference": float(apart.mean()),
+        }
+    if task == "multilabel":
+        same = ((fake >= 0.5) == (real >= 0.5)).all(axis=1)
+    else:
+        same = fake.argmax(axis=1) == real.argmax(axis=1)
+    return {"same_answers": round(float(same.mean()), 5)}
 
 
 @dataclass(frozen=True)
 class Difference:
-    """int8 against fake-quantised, in steps of each tensor's grid (the cell state's: 1/128).
+    """int8 against fake-quantised, in steps of each tensor's grid (a cell state's: 1/128).
 
     Attributes:
       errors: tensor → ``(frames, width)`` float64 absolute differences.
@@ -76,7 +95,7 @@ class Difference:
     @property
     def equal(self) -> float:
         """Share of the integer values that do not differ at all."""
-        values = [error.ravel() for name, error in self.errors.items() if name != "c"]
+        values = [error.ravel() for name, error in self.errors.items() if not name.startswith("c")]
         return float((np.concatenate(values) == 0.0).mean())
 
     @property
@@ -112,8 +131,8 @@ def free_running(
         found, states = model.infer(image, states)
         same.append(int(found.argmax()) == int(np.argmax(logits)))
         _append(errors, logits_spec, found, logits)
-        for spec, value, expected in zip(states_spec, states, state, strict=True):
-            _append(errors, spec, value, expected)
+        for spec, value in zip(states_spec, states, strict=True):
+            _append(errors, spec, value, state[spec.name])
     return Difference({name: np.stack(rows) for name, rows in errors.items()}), np.array(same)
 
 
@@ -135,15 +154,15 @@ def teacher_forced(
     reference = tf.function(
         lambda row, state: quantized.step_features(quantized.requantize_features(row), state)
     )
-    state = quantized.initial_state(1)
+    state = {n: v for n, v in quantized.initial_state(1).items() if n != MAP}
     errors: dict[str, list[npt.NDArray[np.float64]]] = {}
     for row in features:
-        given = {FEATURES: row[None], **{n: v.numpy() for n, v in state._asdict().items()}}
+        given = {FEATURES: row[None], **{name: value.numpy() for name, value in state.items()}}
         for name, index in inputs.items():
             interpreter.set_tensor(index, quantize(given[name], specs[name]))
         interpreter.invoke()
         logits, state = reference(tf.constant(row[None]), state)
-        for name, expected in {LOGITS: logits, **state._asdict()}.items():
+        for name, expected in {LOGITS: logits, **state}.items():
             found = interpreter.get_tensor(outputs[name])
             _append(errors, specs[name], found, expected)
     return Difference({name: np.stack(rows) for name, rows in errors.items()})
@@ -168,11 +187,11 @@ def difference_in_steps(
 
 
 def _compiled_step(network: Network) -> Any:
-    units, encoder = network.config.units, network.config.encoder
+    encoder = network.config.encoder
     return tf.function(
-        lambda image, state: network.step(normalize(image), State(*state)),
+        lambda image, state: network.step(normalize(image), state),
         input_signature=[
             tf.TensorSpec((1, encoder.height, encoder.width, 3), tf.uint8),
-            State(tf.TensorSpec((1, units)), tf.TensorSpec((1, units))),
+            {name: tf.TensorSpec(shape) for name, shape in network.state_shapes().items()},
         ],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any
 
 from edgecap.errors import ConfigError, SpecError
 from edgecap.quantization import image_tensor
-from edgecap.spec import InputSpec, from_plain
+from edgecap.spec import TASKS, InputSpec, from_plain
 from edgecap.synthetic import DEFAULT_RATE_HZ
-from edgecap_convert.data import FrameFormat
-from edgecap_convert.models.config import EncoderConfig, NeckConfig
+from edgecap_convert.data.augment import AugmentConfig
+from edgecap_convert.data.sequences import FrameFormat
+from edgecap_convert.models.config import EncoderConfig, LSTMConfig, NeckConfig
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,6 +22,7 @@ else:
     import tomli as tomllib
 
 _FASTEST_HZ = 240.0
+_LOUDEST = 10.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,13 @@ class StageConfig:
       learning_rate: the peak, reached after a short warm-up and left along a cosine.
       validate_every: steps between validations.
       patience: validations without a better result before the stage ends; 0 never ends early.
+      keep: ``best`` puts back the weights of the best validation, ``last`` keeps the last ones: the
+        choice where there are few clips to validate with, since the best of many looks at a few
+        clips is luck.
+      weight_decay: of the kernels, decoupled (Loshchilov & Hutter 2019).
+      dropout: share of the features, and of what the head reads, that is dropped.
+      noise: added to cached features, in units of their own deviation.
+      smoothing: share of the probability that the truth gives to all labels alike.
     """
 
     steps: int
@@ -40,6 +50,11 @@ class StageConfig:
     learning_rate: float
     validate_every: int
     patience: int
+    keep: str = "best"
+    weight_decay: float = 0.0
+    dropout: float = 0.0
+    noise: float = 0.0
+    smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("steps", "patience"):
@@ -50,6 +65,36 @@ class StageConfig:
                 raise ConfigError(f"{name}: expected 1 or more; got {getattr(self, name)}")
         if not 0 < self.learning_rate < 1:
             raise ConfigError(f"learning_rate: expected between 0 and 1; got {self.learning_rate}")
+        if self.keep not in ("best", "last"):
+            raise ConfigError(f"keep: expected 'best' or 'last'; got {self.keep!r}")
+        for name in ("dropout", "smoothing", "weight_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name}: expected 0 or more, below 1; got {getattr(self, name)}")
+        if not 0 <= self.noise <= _LOUDEST:
+            raise ConfigError(f"noise: expected 0 to {_LOUDEST:g}; got {self.noise}")
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """Who trains, who validates, who tests. Clips of one group are never in two parts.
+
+    Attributes:
+      validation, test: share of the clips.
+      column: of a manifest, says ``train``, ``validation`` or ``test`` instead.
+    """
+
+    validation: float = 0.2
+    test: float = 0.0
+    column: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("validation", "test"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(
+                    f"split.{name}: expected 0 or more, below 1; got {getattr(self, name)}"
+                )
+        if self.validation + self.test >= 1:
+            raise ConfigError("split: expected validation + test below 1, so that some can train")
 
 
 @dataclass(frozen=True)
@@ -57,35 +102,64 @@ class TrainConfig:
     """A whole training.
 
     Attributes:
+      task: classification, multilabel or regression; by default what the data looks like.
       rate_hz: frames a second.
       resize, fit: how frames are brought to size; see ``InputSpec``.
-      encoder, neck, units: the network.
+      encoder, neck, lstm: the network.
+      split, augment: the clips.
+      variants: augmented versions of each clip in the pool for the recurrent stage.
+      scenes: number of scenes in that pool, for synthetic data.
+      grace: at the start of a clip nothing can be known: no loss for this share of it.
+      longest: frames at most that are drawn from a clip at a time.
+      validation_limit: recordings at most that a validation during training looks at.
+      cache_gb: decoded frames, and features, on disk at most; what is above is computed anew each
+        time it is needed.
+      checkpoint_s: seconds between checkpoints: what a stop can lose at most.
       pretrain: the encoder learns to say where the object of synthetic scenes is, on single frames
-        and without validation; if it starts from weights, only the neck learns.
-      feature_windows: windows of ``recurrent.batch`` × ``recurrent.length`` frames whose features
-        are computed once for the recurrent stage.
-      recurrent: LSTM and head on the features. joint: all weights, end to end.
-      qat: quantisation-aware, at conversion.
+        and without validation; left out where ``encoder.weights`` says that it can see already.
+      recurrent: neck, LSTM and head on features that are computed once. joint: all weights, end to
+        end. qat: quantisation-aware, at conversion.
     """
 
+    task: str | None = None
     rate_hz: float = DEFAULT_RATE_HZ
     resize: str = "linear"
     fit: str = "stretch"
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     neck: NeckConfig = field(default_factory=NeckConfig)
-    units: int = 64
-    feature_windows: int = 60
+    lstm: LSTMConfig = field(default_factory=LSTMConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    variants: int = 6
+    scenes: int = 650
+    grace: float = 0.25
+    longest: int = 240
+    validation_limit: int = 400
+    cache_gb: float = 20.0
+    checkpoint_s: float = 15.0
     pretrain: StageConfig = StageConfig(500, 128, 1, 5e-3, 500, 0)
-    recurrent: StageConfig = StageConfig(1200, 48, 48, 1e-2, 120, 4)
+    recurrent: StageConfig = StageConfig(1200, 48, 48, 1e-2, 120, 4, noise=0.08)
     joint: StageConfig = StageConfig(200, 16, 24, 1e-3, 50, 0)
     qat: StageConfig = StageConfig(200, 16, 24, 3e-4, 50, 0)
 
     def __post_init__(self) -> None:
+        if self.task is not None and self.task not in TASKS:
+            raise ConfigError(f"task: expected one of {', '.join(TASKS)}; got {self.task!r}")
         if not 1.0 <= self.rate_hz <= _FASTEST_HZ:
             raise ConfigError(f"rate_hz: expected 1 to {_FASTEST_HZ:g}; got {self.rate_hz}")
-        for name in ("units", "feature_windows"):
+        for name in ("variants", "scenes", "longest", "validation_limit"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: expected 1 or more; got {getattr(self, name)}")
+        if not 0 <= self.grace < 1:
+            raise ConfigError(f"grace: expected 0 or more, below 1; got {self.grace}")
+        if not 0 <= self.checkpoint_s < math.inf:
+            raise ConfigError(f"checkpoint_s: expected 0 or more; got {self.checkpoint_s}")
+        if not 0 <= self.cache_gb < math.inf:
+            raise ConfigError(f"cache_gb: expected 0 or more; got {self.cache_gb}")
+
+    @property
+    def cache_bytes(self) -> int:
+        return int(self.cache_gb * 1e9)
 
     @property
     def frames(self) -> FrameFormat:

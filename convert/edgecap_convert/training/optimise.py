@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 from tqdm import tqdm
 
+from edgecap_convert.data.sequences import Cursor, SequenceBatch
+from edgecap_convert.training.checkpoints import Checkpoints, Snapshot
 from edgecap_convert.training.config import StageConfig
 
-_B = TypeVar("_B")
 _WARM_UP_SHARE = 0.06
 
 
@@ -43,8 +44,11 @@ class History:
         }
 
 
-def optimizer(stage: StageConfig) -> keras.optimizers.Optimizer:
-    """Adam with warm-up and cosine decay, gradients clipped to norm 1."""
+def optimizer(stage: StageConfig, variables: list[tf.Variable]) -> keras.optimizers.Optimizer:
+    """Adam with warm-up and cosine decay, gradients clipped to norm 1; its slots are made.
+
+    Weight decay leaves out what is no kernel: biases, and the scales of batch norms.
+    """
     warm_up = max(1, round(stage.steps * _WARM_UP_SHARE))
     schedule = keras.optimizers.schedules.CosineDecay(
         stage.learning_rate * 0.02,
@@ -52,58 +56,207 @@ def optimizer(stage: StageConfig) -> keras.optimizers.Optimizer:
         warmup_target=stage.learning_rate,
         warmup_steps=warm_up,
     )
-    return keras.optimizers.Adam(schedule, global_clipnorm=1.0)
+    adam = keras.optimizers.Adam(
+        schedule, global_clipnorm=1.0, weight_decay=stage.weight_decay or None
+    )
+    if stage.weight_decay:
+        adam.exclude_from_weight_decay([v for v in variables if len(v.shape) < 2])
+    adam.build(variables)
+    return adam
+
+
+class Update(Protocol):
+    """One weight update, and what it carries from step to step."""
+
+    def __call__(self, batch: SequenceBatch, step: int) -> tf.Tensor:
+        """Updates; returns the loss."""
+        ...
+
+    def carried(self) -> dict[str, np.ndarray]:
+        """What the next step depends on besides weights and batch."""
+        ...
+
+    def carry_on(self, carried: dict[str, np.ndarray]) -> None:
+        """Takes up what :meth:`carried` gave."""
+        ...
+
+
+class Log(Protocol):
+    """Where the figures of every step go; ``TensorBoardLog`` is one."""
+
+    def scalars(self, stage: str, step: int, **values: float | None) -> None: ...
+
+    def resume(self, stage: str, step: int) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What surrounds the steps of a stage.
+
+    Attributes:
+      validate: a score, higher is better; without it the last weights stay.
+      on_step: told the number of each step before it is taken, also of those taken before a stop.
+      log: takes the figures of every step.
+      checkpoints: if given, the stage can be stopped and gone on with.
+    """
+
+    validate: Callable[[], float] | None = None
+    on_step: Callable[[int], None] | None = None
+    log: Log | None = None
+    checkpoints: Checkpoints | None = None
 
 
 def optimise(
     name: str,
     stage: StageConfig,
-    batches: Iterator[_B],
-    update: Callable[[_B], tf.Tensor],
+    batches: Callable[[Cursor | None], Iterator[SequenceBatch]],
+    update: Update,
     *,
-    variables: list[tf.Variable],
-    validate: Callable[[], float] | None = None,
-    on_step: Callable[[int], None] | None = None,
+    weights: list[tf.Variable],
+    slots: list[tf.Variable] | None = None,
+    hooks: Hooks | None = None,
 ) -> History:
-    """Runs one stage to its end, keeping the weights of the best validation.
+    """Runs one stage to its end, or goes on with it where a checkpoint was left.
 
     Args:
-      name: for the progress bar.
-      stage: steps, validation rhythm and patience.
-      batches: endless.
-      update: one weight update; returns the loss.
-      variables: what is kept and put back, moving averages included.
-      validate: a score, higher is better; without it the last weights stay.
-      on_step: told the number of each step before it is taken.
+      name: of the stage.
+      stage: steps, validation rhythm, patience, and which weights to keep.
+      batches: an endless iterator behind a cursor, or from the beginning.
+      update: one weight update.
+      weights: what is kept and put back, moving averages included.
+      slots: the optimizer's variables.
+      hooks: see there.
     """
-    history = History(name)
-    kept: list[np.ndarray] | None = None
-    misses = 0
-    with tqdm(total=stage.steps, desc=f"{name:>9}", unit="step") as bar:
-        for step in range(stage.steps + 1):
-            if step:
-                if on_step is not None:
-                    on_step(step)
-                history.loss.append(float(update(next(batches))))
-                bar.update()
-                bar.set_postfix_str(_status(history), refresh=False)
+    hooks = hooks or Hooks()
+    progress = _Progress(name, [*weights, *(slots or [])], len(weights), update, hooks.checkpoints)
+    history = progress.history
+    step = progress.restore()
+    if progress.finished:
+        return history
+    source = batches(progress.cursor)
+    if hooks.log is not None:
+        hooks.log.resume(name, step or -1)
+    if hooks.on_step is not None:
+        for done in range(1, step + 1):
+            hooks.on_step(done)
+    with tqdm(total=stage.steps, initial=step, desc=f"{name:>9}", unit="step") as bar:
+        if step == 0:
             # Step 0 counts: a stage must not leave a network worse than it found it.
-            if validate is None or (step % stage.validate_every and step != stage.steps):
-                continue
-            score = validate()
-            best = history.best
-            history.validated.append((step, score))
-            bar.set_postfix_str(_status(history))
-            if best is None or score > best:
-                kept, misses = [variable.numpy() for variable in variables], 0
-            else:
-                misses += 1
-                if stage.patience and misses >= stage.patience:
-                    break
-    if kept is not None:
-        for variable, value in zip(variables, kept, strict=True):
-            variable.assign(value)
+            _validate(hooks, progress, stage, step)
+        while step < stage.steps and not (stage.patience and progress.misses >= stage.patience):
+            step += 1
+            if hooks.on_step is not None:
+                hooks.on_step(step)
+            batch = next(source)
+            history.loss.append(float(update(batch, step)))
+            progress.cursor = batch.cursor
+            if hooks.log is not None:
+                hooks.log.scalars(name, step, loss=history.loss[-1])
+            if step % stage.validate_every == 0 or step == stage.steps:
+                _validate(hooks, progress, stage, step)
+            bar.update()
+            bar.set_postfix_str(_status(history), refresh=False)
+            if progress.save_if_due(step) and hooks.log is not None:
+                hooks.log.flush()
+    progress.finish()
     return history
+
+
+def _validate(hooks: Hooks, progress: _Progress, stage: StageConfig, step: int) -> None:
+    if hooks.validate is None:
+        return
+    score = hooks.validate()
+    progress.judge(score, step, keep_best=stage.keep == "best")
+    if hooks.log is not None:
+        hooks.log.scalars(progress.history.stage, step, validation=score)
+
+
+class _Progress:
+    """Everything that changes during a stage, as one thing that can be saved and restored."""
+
+    def __init__(
+        self,
+        name: str,
+        variables: list[tf.Variable],
+        kept_count: int,
+        update: Update,
+        checkpoints: Checkpoints | None,
+    ) -> None:
+        self.history = History(name)
+        self.cursor: Cursor | None = None
+        self.misses = 0
+        self.finished = False
+        self._variables, self._kept_count = variables, kept_count
+        self._kept: list[np.ndarray] | None = None
+        self._best: float | None = None
+        self._update, self._checkpoints = update, checkpoints
+
+    def judge(self, score: float, step: int, *, keep_best: bool) -> None:
+        """Takes note of a validation."""
+        self.history.validated.append((step, score))
+        if self._best is None or score > self._best:
+            self._best, self.misses = score, 0
+            if keep_best:
+                self._kept = [v.numpy() for v in self._variables[: self._kept_count]]
+        else:
+            self.misses += 1
+
+    def finish(self) -> None:
+        """Puts the best weights back and says that the stage is done."""
+        if self._kept is not None:
+            for variable, value in zip(self._variables, self._kept, strict=False):
+                variable.assign(value)
+        self.finished = True
+        if self._checkpoints is not None:
+            kept = self._variables[: self._kept_count]
+            arrays = {f"variable{i}": variable.numpy() for i, variable in enumerate(kept)}
+            self._checkpoints.save(self.history.stage, Snapshot(self._meta(), arrays))
+
+    def save_if_due(self, step: int) -> bool:
+        """Whether the checkpoint was written."""
+        if self._checkpoints is None or not self._checkpoints.due():
+            return False
+        arrays = {f"variable{i}": v.numpy() for i, v in enumerate(self._variables)}
+        arrays |= {f"kept{i}": value for i, value in enumerate(self._kept or [])}
+        arrays |= {f"carried:{name}": value for name, value in self._update.carried().items()}
+        assert self.cursor is not None
+        arrays["cursor"] = self.cursor
+        self._checkpoints.save(self.history.stage, Snapshot(self._meta() | {"step": step}, arrays))
+        return True
+
+    def _meta(self) -> dict[str, Any]:
+        return {
+            "finished": self.finished,
+            "loss": self.history.loss,
+            "validated": self.history.validated,
+            "misses": self.misses,
+            "best": self._best,
+        }
+
+    def restore(self) -> int:
+        """Takes up a checkpoint; returns the last step that it knows of, 0 if there is none."""
+        snapshot = self._checkpoints.load(self.history.stage) if self._checkpoints else None
+        if snapshot is None:
+            return 0
+        meta, arrays = snapshot.meta, snapshot.arrays
+        self.history.loss = list(meta["loss"])
+        self.history.validated = [(step, score) for step, score in meta["validated"]]
+        self.misses, self._best, self.finished = meta["misses"], meta["best"], meta["finished"]
+        variables = self._variables[: self._kept_count] if self.finished else self._variables
+        for i, variable in enumerate(variables):
+            variable.assign(arrays[f"variable{i}"])
+        if self.finished:
+            return len(self.history.loss)
+        if "kept0" in arrays:
+            self._kept = [arrays[f"kept{i}"] for i in range(self._kept_count)]
+        prefix = "carried:"
+        self._update.carry_on(
+            {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+        )
+        self.cursor = arrays["cursor"]
+        return int(meta["step"])
 
 
 def _status(history: History) -> str:
@@ -111,5 +264,5 @@ def _status(history: History) -> str:
     if history.loss:
         parts.append(f"loss {np.mean(history.loss[-20:]):.3f}")
     if history.validated:
-        parts.append(f"validation {history.validated[-1][1] * 100:.1f} %")
+        parts.append(f"validation {history.validated[-1][1]:.3f}")
     return ", ".join(parts)

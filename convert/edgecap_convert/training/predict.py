@@ -1,53 +1,74 @@
-"""A network as a predictor: whole recordings to probabilities, streamed."""
+"""A network as a predictor: whole recordings to probabilities or values, streamed."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from edgecap.evaluation import Predictor, Probabilities
-from edgecap_convert.models.network import Network, State, normalize
+from edgecap_convert.models.network import Network, normalize
 
-_CHUNK = 64
+_FRAMES_A_CHUNK = 64
+_STEPS_A_CHUNK = 512
+
+_ACTIVATIONS = {
+    "classification": tf.nn.softmax,
+    "multilabel": tf.sigmoid,
+    "regression": tf.identity,
+}
 
 
 class NetworkPredictor:
-    """Runs a network over recordings: the encoder in chunks of frames, the LSTM step by step.
+    """Runs a network over recordings: the encoder in chunks of frames, the rest along time.
 
     The graph is traced once; weights may change between calls.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, task: str) -> None:
         self._network = network
-        units = network.config.units
-        encoder, neck = network.config.encoder, network.config.neck
-        self._features = tf.function(
-            lambda images: network.features(normalize(images)),
+        self._activation = _ACTIVATIONS[task]
+        encoder = network.config.encoder
+        self._encode = tf.function(
+            lambda images: network.encode(normalize(images)),
             input_signature=[tf.TensorSpec((None, encoder.height, encoder.width, 3), tf.uint8)],
         )
-        self._rollout = tf.function(
-            network.rollout,
+        shapes = network.state_shapes()
+        self._recur = tf.function(
+            lambda grids, state: network.recur(grids[None], state),
             input_signature=[
-                tf.TensorSpec((None, neck.features)),
-                State(tf.TensorSpec((1, units)), tf.TensorSpec((1, units))),
+                tf.TensorSpec((None, *network.encoder.output_shape[1:])),
+                {name: tf.TensorSpec(shape) for name, shape in shapes.items()},
             ],
         )
+        self._collect = tf.function(network.frame_features)
 
-    def features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """``(N, H, W, 3)`` uint8 → ``(N, F)`` float32."""
-        chunks = [self._features(images[i : i + _CHUNK]) for i in range(0, len(images), _CHUNK)]
+    def encode(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """``(N, H, W, 3)`` uint8 → the encoder's grids ``(N, H', W', C)`` float32."""
+        step = _FRAMES_A_CHUNK
+        chunks = [self._encode(images[i : i + step]) for i in range(0, len(images), step)]
         return np.concatenate([chunk.numpy() for chunk in chunks])
 
-    def recur(self, features: npt.NDArray[np.float32]) -> Probabilities:
-        """``(N, F)`` from a reset state → probabilities ``(N, labels)``."""
-        logits, _ = self._rollout(features, self._network.initial_state(1))
-        return tf.nn.softmax(logits).numpy()
+    def features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """``(N, H, W, 3)`` uint8 of consecutive frames → what the memory reads, ``(N, F)``."""
+        return self._collect(tf.constant(self.encode(images))).numpy()
+
+    def recur(self, grids: npt.NDArray[Any]) -> Probabilities:
+        """``(N, H', W', C)`` from a reset state → probabilities or values ``(N, labels)``."""
+        state = self._network.initial_state(1)
+        chunks = []
+        for first in range(0, len(grids), _STEPS_A_CHUNK):
+            part = grids[first : first + _STEPS_A_CHUNK].astype(np.float32)
+            outputs, state = self._recur(part, state)
+            chunks.append(self._activation(outputs[0]).numpy())
+        return np.concatenate(chunks)
 
     def __call__(self, images: npt.NDArray[np.uint8]) -> Probabilities:
-        return self.recur(self.features(images))
+        return self.recur(self.encode(images))
 
 
-def network_predictor(network: Network) -> Predictor:
+def network_predictor(network: Network, task: str) -> Predictor:
     """The network, streamed, as :func:`edgecap.evaluation.evaluate` takes it."""
-    return NetworkPredictor(network)
+    return NetworkPredictor(network, task)

@@ -1,10 +1,13 @@
 """The run folder: everything that a training leaves behind, and reading it back.
 
 config.json    settings, data, labels, seed, versions
+split.json     which clips train, validate and test
+checkpoints/   while the training runs: what it needs to go on after a stop
+tensorboard/   losses and validations of every stage, for TensorBoard
 weights.npz    the float network
-metrics.json   validation figures and times; written last, so a run that has it is whole
 history.json   losses and validations of every stage
-curves.png     the same as a picture
+report.html    all of it for people
+metrics.json   figures and times; written last, so a run that has it is whole
 """
 
 from __future__ import annotations
@@ -15,12 +18,12 @@ import importlib.metadata
 import io
 import json
 import platform
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from edgecap.bundle import write_atomically
 from edgecap.errors import ConfigError, DataError
@@ -29,6 +32,7 @@ from edgecap.extras import require_convert
 from edgecap.spec import DecisionSpec, InputSpec
 from edgecap_convert.models.config import NetworkConfig
 from edgecap_convert.training.config import TrainConfig
+from edgecap_convert.training.material import Fold
 
 if TYPE_CHECKING:
     from edgecap_convert.models.network import Network
@@ -38,10 +42,13 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.npz"
 METRICS_FILE = "metrics.json"
 HISTORY_FILE = "history.json"
-CURVES_FILE = "curves.png"
+SPLIT_FILE = "split.json"
+REPORT_FILE = "report.html"
+CHECKPOINTS, FEATURES, TENSORBOARD = "checkpoints", "features", "tensorboard"
 QUANTIZED_FILE = "quantized.npz"
 PARITY_FILE = "parity.json"
-_FILES = (CONFIG_FILE, WEIGHTS_FILE, METRICS_FILE, HISTORY_FILE, CURVES_FILE)
+_FILES = (CONFIG_FILE, SPLIT_FILE, WEIGHTS_FILE, HISTORY_FILE, REPORT_FILE, METRICS_FILE)
+_FOLDERS = (CHECKPOINTS, FEATURES, TENSORBOARD)
 _PACKAGES = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "numpy")
 
 
@@ -51,16 +58,20 @@ class Run:
 
     Attributes:
       path: the folder.
-      config: the settings. data: the material's name. seed: of weights and batches.
-      labels: in the order of the logits. background: the label that is no event, if any.
+      config: the settings. data: the material's name. seed: of split, weights and batches.
+      task: classification, multilabel or regression.
+      labels: in the order of the outputs. background: the label that is no event, if any.
+      fold: of a cross-validation, or ``None``.
     """
 
     path: Path
     config: TrainConfig
     data: str
     seed: int
+    task: str
     labels: tuple[str, ...]
     background: str | None
+    fold: Fold | None = None
 
     @property
     def input(self) -> InputSpec:
@@ -84,11 +95,11 @@ class Run:
 
         network = Network(
             NetworkConfig(
-                classes=len(self.labels),
+                outputs=len(self.labels),
                 # The weights are in the run; what the encoder started from is history.
                 encoder=dataclasses.replace(self.config.encoder, weights=None),
                 neck=self.config.neck,
-                units=self.config.units,
+                lstm=self.config.lstm,
             )
         )
         network.set_arrays(_read_arrays(self.path / WEIGHTS_FILE))
@@ -118,7 +129,8 @@ def claim_folder(path: Path) -> bool:
     except OSError as error:
         raise ConfigError(f"{path}: no place for a run: {error.strerror}") from error
     if taken:
-        raise ConfigError(f"{path} is not empty; choose another folder with --out")
+        hint = "; or go on with the run in it with --resume" if _has_settings(path) else ""
+        raise ConfigError(f"{path} is not empty; choose another folder with --out{hint}")
     return made
 
 
@@ -126,24 +138,78 @@ def discard_folder(path: Path, *, made: bool) -> None:
     """Takes back :func:`claim_folder` and whatever a run has written since."""
     for name in _FILES:
         (path / name).unlink(missing_ok=True)
+    for name in _FOLDERS:
+        discard_tree(path / name)
     if made:
         with contextlib.suppress(OSError):
             path.rmdir()
 
 
+def discard_tree(path: Path) -> None:
+    """Removes a folder of the run with all that is in it, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+
+
+def _has_settings(path: Path) -> bool:
+    return (path / CONFIG_FILE).is_file()
+
+
+def is_begun(path: Path) -> bool:
+    """Whether a run was begun in this folder."""
+    return _has_settings(path)
+
+
+def is_finished(path: Path) -> bool:
+    """Whether the run in this folder came to its end."""
+    return _has_settings(path) and (path / METRICS_FILE).is_file()
+
+
 def write_settings(run: Run) -> None:
     """Writes ``config.json``."""
-    _write_json(
-        run.path / CONFIG_FILE,
-        {
-            "data": run.data,
-            "seed": run.seed,
-            "labels": list(run.labels),
-            "background": run.background,
-            "versions": versions(),
-            "config": run.config.to_dict(),
-        },
-    )
+    _write_json(run.path / CONFIG_FILE, settings(run) | {"versions": versions()})
+
+
+def settings(run: Run) -> dict[str, Any]:
+    """What decides the outcome of a run, as plain data."""
+    return {
+        "data": run.data,
+        "seed": run.seed,
+        "task": run.task,
+        "labels": list(run.labels),
+        "background": run.background,
+        "fold": run.fold.to_dict() if run.fold is not None else None,
+        "config": run.config.to_dict(),
+    }
+
+
+def check_same(run: Run, found: Run) -> None:
+    """Refuses to go on with a run under other settings than it was begun with.
+
+    Raises:
+      ConfigError: naming what differs.
+    """
+    mine, theirs = (json.loads(json.dumps(settings(each))) for each in (run, found))
+    different = [name for name in mine if mine[name] != theirs[name]]
+    if "config" in different:
+        different.remove("config")
+        different += sorted(_differing(mine["config"], theirs["config"]))
+    if different:
+        raise ConfigError(
+            f"{run.path} was begun with other settings ({', '.join(different)}); go on with those, "
+            "or choose another folder with --out"
+        )
+
+
+def _differing(mine: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> set[str]:
+    names = set()
+    for name in mine.keys() | theirs.keys():
+        first, second = mine.get(name), theirs.get(name)
+        if isinstance(first, dict) and isinstance(second, dict):
+            names |= _differing(first, second, f"{prefix}{name}.")
+        elif first != second:
+            names.add(f"{prefix}{name}")
+    return names
 
 
 def save_weights(path: Path, network: Network) -> None:
@@ -157,33 +223,46 @@ def save_weights(path: Path, network: Network) -> None:
 def save_results(
     run: Run, network: Network, histories: list[History], metrics: dict[str, Any]
 ) -> None:
-    """Writes weights, history, curves and, last, metrics."""
+    """Writes weights, history and, last, metrics."""
     save_weights(run.path / WEIGHTS_FILE, network)
     _write_json(run.path / HISTORY_FILE, [history.to_dict() for history in histories])
-    write_atomically(run.path / CURVES_FILE, _draw_curves(histories))
     _write_json(run.path / METRICS_FILE, metrics)
 
 
-def open_run(path: str | Path) -> Run:
+def save_split(run: Run, split: dict[str, Any]) -> None:
+    """Writes ``split.json``."""
+    _write_json(run.path / SPLIT_FILE, split)
+
+
+def open_run(path: str | Path, *, finished: bool = True) -> Run:
     """Reads a run folder.
+
+    Args:
+      path: of the run.
+      finished: refuse one that was stopped on its way.
 
     Raises:
       DataError: no such folder, no run in it, or a run that was not finished.
     """
     folder = Path(path)
-    if not (folder / CONFIG_FILE).is_file():
+    if not _has_settings(folder):
         raise DataError(f"{path}: no run there; expected a folder made by 'edgecap train'")
-    if not (folder / METRICS_FILE).is_file():
-        raise DataError(f"{path}: this run was not finished; train again")
+    if finished and not is_finished(folder):
+        raise DataError(
+            f"{path}: this run was not finished; go on with it with 'edgecap train … --resume'"
+        )
     try:
         document = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
+        fold = document["fold"]
         return Run(
             path=folder,
             config=TrainConfig.from_dict(document["config"], f"{folder / CONFIG_FILE}"),
             data=document["data"],
             seed=document["seed"],
+            task=document["task"],
             labels=tuple(document["labels"]),
             background=document["background"],
+            fold=Fold(**fold) if fold is not None else None,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder / CONFIG_FILE} is damaged: {error}") from error
@@ -205,12 +284,26 @@ def read_metrics(run: Run) -> dict[str, Any]:
     return metrics
 
 
+def read_histories(run: Run) -> list[dict[str, Any]]:
+    """What ``history.json`` holds.
+
+    Raises:
+      DataError: it is damaged.
+    """
+    path = run.path / HISTORY_FILE
+    try:
+        histories: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+    return histories
+
+
 def open_for_evaluation(path: Path, *, quantized: bool = False) -> tuple[Run, Predictor]:
     """A run and its float, or else its fake-quantised, network as a predictor."""
     run = open_run(path)
     predict = require_convert("edgecap_convert.training.predict", "to evaluate a run")
     network = run.quantized_network() if quantized else run.network()
-    return run, predict.network_predictor(network)
+    return run, predict.network_predictor(network, run.task)
 
 
 def versions() -> dict[str, str]:
@@ -235,25 +328,3 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 def _write_json(path: Path, value: Any) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, text.encode())
-
-
-def _draw_curves(histories: list[History]) -> bytes:
-    """Loss and validation of every stage, side by side, as PNG."""
-    figure = Figure(figsize=(4 * max(1, len(histories)), 3.2), layout="constrained")
-    for number, history in enumerate(histories, 1):
-        axes = figure.add_subplot(1, len(histories), number)
-        steps = np.arange(1, len(history.loss) + 1)
-        axes.plot(steps, history.loss, color="#b9c4cf", linewidth=0.7)
-        width = max(1, len(steps) // 30)
-        smooth = np.convolve(history.loss, np.ones(width) / width, "valid")
-        axes.plot(steps[width - 1 :], smooth, color="#2f6f9f")
-        axes.set(title=history.stage, xlabel="step", ylabel="loss", ylim=(0, None))
-        if history.validated:
-            right = axes.twinx()
-            right.plot(*zip(*history.validated, strict=True), "o-", color="#d1793b", markersize=3)
-            right.set(ylim=(0, 1.02))
-            right.set_ylabel("validation score", color="#d1793b")
-            right.tick_params(axis="y", colors="#d1793b")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()

@@ -1,172 +1,280 @@
 """The staged training: encoder → features → LSTM → everything together.
 
 Each stage starts where the one before it ended. The encoder first learns to see, on single
-frames; the LSTM then learns motion on features that were computed once, which takes seconds; only
-then is the whole network moved, end to end.
+frames, or has learnt it from photographs; the LSTM then learns motion on features that were
+computed once, which takes minutes at most; only then is the whole network moved, end to end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
-from tqdm import tqdm
 
 from edgecap.evaluation import Predictor, Recording, evaluate
 from edgecap.spec import DecisionSpec
-from edgecap_convert.data import SequenceBatch, TrainingData, batches
-from edgecap_convert.data.scenes import pose_batches
-from edgecap_convert.data.sequences import prefetch
+from edgecap_convert.data import Recordings, SequenceBatch, TrainingData, batches
+from edgecap_convert.data.frames import default_cache
+from edgecap_convert.data.scenes import PoseData
+from edgecap_convert.data.sequences import Cursor, Draw
 from edgecap_convert.models.config import NetworkConfig
-from edgecap_convert.models.necks import neck_layers
 from edgecap_convert.models.network import Network, normalize
-from edgecap_convert.training.config import TrainConfig
-from edgecap_convert.training.optimise import History, optimise, optimizer
+from edgecap_convert.training.checkpoints import Checkpoints
+from edgecap_convert.training.config import StageConfig, TrainConfig
+from edgecap_convert.training.features import (
+    FeatureRecordings,
+    FeatureStore,
+    PooledItems,
+    encoder_digest,
+)
+from edgecap_convert.training.optimise import History, Hooks, Log, optimise, optimizer
 from edgecap_convert.training.predict import NetworkPredictor
-from edgecap_convert.training.updates import FeatureBatch, SequenceUpdate
+from edgecap_convert.training.runs import CHECKPOINTS, FEATURES, discard_tree
+from edgecap_convert.training.updates import SequenceUpdate
 
-# Added to cached features in units of their own spread, so that the LSTM does not learn the few
-# thousand gestures of the cache by heart.
-_FEATURE_NOISE = 0.08
 # Seeds of the stages' batches are apart from each other.
 _PRETRAIN, _RECURRENT, _JOINT = 11, 12, 13
+# Frames that the neck's batch norm takes its statistics from.
+_NECK_FRAMES = 2048
 
 
-def train_network(
-    config: TrainConfig, data: TrainingData, *, seed: int
-) -> tuple[Network, list[History]]:
-    """Runs all stages.
+def build_network(config: TrainConfig, outputs: int, *, seed: int) -> Network:
+    """The network before training; the same seed gives the same weights."""
+    keras.utils.set_random_seed(seed)
+    return Network(
+        NetworkConfig(outputs=outputs, encoder=config.encoder, neck=config.neck, lstm=config.lstm)
+    )
+
+
+class Training:
+    """All stages of one training.
 
     Args:
       config: the settings; stages with 0 steps are left out.
       data: the material.
       seed: of weights and batches.
-
-    Returns:
-      The trained float network and how each stage went.
+      folder: of the run; checkpoints, and features that no other run can use, go there.
+      log: takes the figures of every step.
     """
-    keras.utils.set_random_seed(seed)
-    network = Network(
-        NetworkConfig(
-            classes=len(data.labels), encoder=config.encoder, neck=config.neck, units=config.units
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: TrainingData,
+        *,
+        seed: int,
+        folder: Path,
+        log: Log | None = None,
+    ) -> None:
+        self._config, self._data, self._seed = config, data, seed
+        self._folder, self._log = folder, log
+        self._checkpoints = Checkpoints(folder / CHECKPOINTS, every_s=config.checkpoint_s)
+        self.network = build_network(config, len(data.labels), seed=seed)
+        statistics = data.value_statistics()
+        if statistics is not None:
+            self.network.head.set_units(*statistics)
+
+    def run(self) -> list[History]:
+        """Runs every stage that is not yet done; returns how all of them went."""
+        histories = []
+        if self._pretrains:
+            histories.append(self._pretrain())
+        if self._config.recurrent.steps:
+            histories.append(self._recurrent())
+        if self._config.joint.steps:
+            histories.append(self._joint())
+        return histories
+
+    def discard_checkpoints(self) -> None:
+        """Removes what only a training that goes on needs."""
+        self._checkpoints.clear()
+        discard_tree(self._folder / FEATURES)
+
+    @property
+    def _pretrains(self) -> bool:
+        """Whether the encoder learns on scenes: not where it has learnt on photographs."""
+        return bool(self._config.pretrain.steps) and self._config.encoder.weights is None
+
+    def _pretrain(self) -> History:
+        """The frame network learns where the object is, through a head that is thrown away.
+
+        Single frames from many scenes teach an encoder to see much sooner than sequences do, whose
+        frames are all alike: on two cores it placed the object to within 3 % of the frame after a
+        minute, where three minutes of end-to-end training had just begun to tell gestures apart.
+        """
+        network, stage = self.network, self._config.pretrain
+        head = keras.layers.Dense(4, name="pose")
+        head.build((None, network.collector.output_shape[-1]))
+        seen = (network.encoder, network.neck, network.collector)
+        variables = [*(w for part in seen for w in part.trainable_weights), *head.weights]
+        adam = optimizer(stage, variables)
+        return optimise(
+            "pretrain",
+            stage,
+            self._batches(PoseData(self._config.frames).draw, stage, _PRETRAIN),
+            _PoseUpdate(network, head, variables, adam),
+            weights=[*network.weights, *head.weights],
+            slots=adam.variables,
+            hooks=self._hooks(None),
         )
-    )
-    histories = []
-    if config.pretrain.steps:
-        histories.append(_pretrain(network, config, seed))
-    if config.recurrent.steps:
-        histories.append(_recurrent(network, config, data, seed))
-    if config.joint.steps:
-        histories.append(_joint(network, config, data, seed))
-    return network, histories
+
+    def _recurrent(self) -> History:
+        """Neck, LSTM and head on the encoder's grids, which are computed once."""
+        network, stage = self.network, self._config.recurrent
+        predict = NetworkPredictor(network, self._data.task)
+        store = self._feature_store(predict)
+        items = PooledItems(self._data.pool(), store)
+        items.fill()
+        if not self._pretrains:
+            _settle_neck(network, items, self._seed)
+        validation = self._validation()
+        recordings = FeatureRecordings(validation, store)
+        variables = network.memory_weights
+        adam = optimizer(stage, variables)
+        noise = stage.noise * items.deviation() if stage.noise else 0.0
+        return optimise(
+            "recurrent",
+            stage,
+            self._batches(items.draw, stage, _RECURRENT),
+            self._update(stage, variables, adam, _RECURRENT, noise),
+            weights=network.weights,
+            slots=adam.variables,
+            hooks=self._hooks(lambda: self._score(predict.recur, recordings)),
+        )
+
+    def _joint(self) -> History:
+        """All weights, end to end."""
+        network, stage = self.network, self._config.joint
+        predict = NetworkPredictor(network, self._data.task)
+        validation = self._validation()
+        variables = network.trainable_weights
+        adam = optimizer(stage, variables)
+        return optimise(
+            "joint",
+            stage,
+            self._batches(self._data.draw, stage, _JOINT),
+            self._update(stage, variables, adam, _JOINT, 0.0),
+            weights=network.weights,
+            slots=adam.variables,
+            hooks=self._hooks(lambda: self._score(predict, validation)),
+        )
+
+    def _update(
+        self,
+        stage: StageConfig,
+        variables: list[tf.Variable],
+        adam: keras.optimizers.Optimizer,
+        salt: int,
+        noise: float,
+    ) -> SequenceUpdate:
+        return SequenceUpdate(
+            self.network,
+            variables,
+            adam,
+            task=self._data.task,
+            stage=stage,
+            seed=self._seed + salt,
+            noise=noise,
+        )
+
+    def _batches(
+        self, draw: Draw, stage: StageConfig, salt: int
+    ) -> Callable[[Cursor | None], Iterator[SequenceBatch]]:
+        def begin(cursor: Cursor | None) -> Iterator[SequenceBatch]:
+            return batches(
+                draw,
+                batch=stage.batch,
+                length=stage.length,
+                seed=self._seed + salt,
+                start=cursor,
+            )
+
+        return begin
+
+    def _validation(self) -> Recordings:
+        return self._data.validation.first(self._config.validation_limit)
+
+    def _hooks(self, validate: Callable[[], float] | None) -> Hooks:
+        return Hooks(
+            validate=validate if len(self._data.validation) else None,
+            log=self._log,
+            checkpoints=self._checkpoints,
+        )
+
+    def _score(self, predict: Predictor, recordings: Iterable[Recording]) -> float:
+        return validation_score(predict, recordings, labels=self._data.labels, task=self._data.task)
+
+    def _feature_store(self, predict: NetworkPredictor) -> FeatureStore:
+        """Grids of an encoder from elsewhere are shared; nobody else has one that learnt here."""
+        parent = self._folder if self._pretrains else default_cache()
+        return FeatureStore(
+            parent / FEATURES / encoder_digest(self.network),
+            predict.encode,
+            limit_bytes=self._config.cache_bytes,
+        )
 
 
 def validation_score(
-    predict: Predictor, recordings: Sequence[Recording], labels: Sequence[str]
+    predict: Predictor, recordings: Iterable[Recording], *, labels: tuple[str, ...], task: str
 ) -> float:
-    """The mean of segment and frame accuracy: the first is what counts, the second is finer."""
-    result = evaluate(predict, recordings, labels=labels, decision=DecisionSpec())
-    return (result.accuracy + result.frame_accuracy) / 2
+    """What a stage selects its weights by: higher is better, see ``score`` of the evaluations."""
+    result = evaluate(predict, recordings, labels=labels, decision=DecisionSpec(), task=task)
+    return float(result.score)
 
 
-def _pretrain(network: Network, config: TrainConfig, seed: int) -> History:
-    """The frame network learns where the object is, through a head that is thrown away.
+class _PoseUpdate:
+    """One update of the frame network and the pose head."""
 
-    Single frames from many scenes teach an encoder to see much sooner than sequences do, whose
-    frames are all alike: on two cores it placed the object to within 3 % of the frame after a
-    minute, where three minutes of end-to-end training had just begun to tell gestures apart.
-    """
-    head = keras.layers.Dense(4, name="pose")
-    head.build((None, config.neck.features))
-    frame_network = network.frame_network
-    if config.encoder.weights is not None:
-        # What was learnt from photographs stays; frozen, its batch norms keep their statistics too.
-        frame_network.trainable = False
-        for layer in neck_layers(frame_network):
-            layer.trainable = True
-    variables = [*frame_network.trainable_weights, *head.trainable_weights]
-    adam = optimizer(config.pretrain)
+    def __init__(
+        self,
+        network: Network,
+        head: keras.layers.Layer,
+        variables: list[tf.Variable],
+        adam: keras.optimizers.Optimizer,
+    ) -> None:
+        self._network, self._head = network, head
+        self._variables, self._adam = variables, adam
+        self._update = tf.function(self._traced_update)
 
-    @tf.function
-    def update(images: tf.Tensor, poses: tf.Tensor) -> tf.Tensor:
+    def __call__(self, batch: SequenceBatch, step: int) -> tf.Tensor:
+        return self._update(tf.constant(batch.inputs[:, 0]), tf.constant(batch.targets[:, 0]))
+
+    def carried(self) -> dict[str, np.ndarray]:
+        return {}
+
+    def carry_on(self, carried: dict[str, np.ndarray]) -> None:
+        return None
+
+    def _traced_update(self, images: tf.Tensor, poses: tf.Tensor) -> tf.Tensor:
+        network = self._network
         with tf.GradientTape() as tape:
-            found = head(network.features(normalize(images), training=True))
+            grids = network.encode(normalize(images), training=True)
+            found = self._head(network.still_features(grids, training=True))
             visible = poses[:, 3]
             # x and y are in frame widths, ln(radius) varies over about ±0.6.
             off = tf.abs(found[:, :3] - poses[:, :3]) * tf.constant([4.0, 4.0, 1.5])
             regression = tf.reduce_sum(off * visible[:, None]) / tf.reduce_sum(visible)
             presence = tf.nn.sigmoid_cross_entropy_with_logits(visible, found[:, 3])
             loss = regression + 0.3 * tf.reduce_mean(presence)
-        adam.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        gradients = tape.gradient(loss, self._variables)
+        self._adam.apply_gradients(zip(gradients, self._variables, strict=True))
         return loss
 
-    history = optimise(
-        "pretrain",
-        config.pretrain,
-        prefetch(pose_batches(config.frames, batch=config.pretrain.batch, seed=seed + _PRETRAIN)),
-        lambda batch: update(tf.constant(batch[0]), tf.constant(batch[1])),
-        variables=network.weights,
-    )
-    frame_network.trainable = True
-    return history
 
+def _settle_neck(network: Network, items: PooledItems, seed: int) -> None:
+    """Gives a fresh neck's batch norm the statistics of the grids that it will see.
 
-def _recurrent(network: Network, config: TrainConfig, data: TrainingData, seed: int) -> History:
-    """LSTM and head on features that are computed once."""
-    predict = NetworkPredictor(network)
-    stage = config.recurrent
-    source = batches(data, batch=stage.batch, length=stage.length, seed=seed + _RECURRENT)
-    with tqdm(range(config.feature_windows), desc=" features", unit="window") as bar:
-        cache = [_to_features(predict, next(source)) for _ in bar]
-    # By identity: each recording is evaluated many times, its features do not change.
-    features = {id(r.images): predict.features(r.images) for r in data.validation}
-    rng = np.random.default_rng(seed)
-    variables = [*network.lstm.trainable_weights, *network.head.trainable_weights]
-
-    return optimise(
-        "recurrent",
-        stage,
-        _rounds(cache, rng),
-        SequenceUpdate(network, variables, optimizer(stage)),
-        variables=network.weights,
-        validate=lambda: validation_score(
-            lambda images: predict.recur(features[id(images)]), data.validation, data.labels
-        ),
-    )
-
-
-def _joint(network: Network, config: TrainConfig, data: TrainingData, seed: int) -> History:
-    """All weights, end to end."""
-    stage = config.joint
-    predict = NetworkPredictor(network)
-    return optimise(
-        "joint",
-        stage,
-        batches(data, batch=stage.batch, length=stage.length, seed=seed + _JOINT),
-        SequenceUpdate(network, network.trainable_weights, optimizer(stage)),
-        variables=network.weights,
-        validate=lambda: validation_score(predict, data.validation, data.labels),
-    )
-
-
-def _to_features(predict: NetworkPredictor, batch: SequenceBatch) -> FeatureBatch:
-    return FeatureBatch(
-        np.stack([predict.features(row) for row in batch.images]),
-        batch.labels,
-        batch.weights,
-        batch.resets,
-    )
-
-
-def _rounds(cache: list[FeatureBatch], rng: np.random.Generator) -> Iterator[FeatureBatch]:
-    """The cache again and again, in order, since rows go on; each round starts from a reset."""
-    noise = _FEATURE_NOISE * float(np.mean([batch.features.std() for batch in cache]))
-    while True:
-        for number, batch in enumerate(cache):
-            resets = batch.resets.copy()
-            if number == 0:
-                resets[:, 0] = True
-            noisy = batch.features + rng.normal(0, noise, batch.features.shape)
-            yield FeatureBatch(noisy.astype(np.float32), batch.labels, batch.weights, resets)
+    From then on it is an affine map: consecutive frames are no fair sample to follow.
+    """
+    if network.config.neck.channels == 0:
+        return
+    rng = np.random.default_rng([seed, 0])
+    drawn: list[np.ndarray] = []
+    while sum(map(len, drawn)) < _NECK_FRAMES:
+        grids = items.draw(0, rng).inputs
+        chosen = rng.permutation(len(grids))[: _NECK_FRAMES // 16]
+        drawn.append(grids[np.sort(chosen)].astype(np.float32))
+    network.settle_neck(np.concatenate(drawn))

@@ -3,76 +3,193 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgecap.evaluation import evaluate
+from edgecap.evaluation import AnyEvaluation, Predictor, Recording, evaluate
 from edgecap.extras import require_convert
-from edgecap_convert.data import open_training_data
+from edgecap_convert.data import TrainingData
+from edgecap_convert.data.clips import ClipData
+from edgecap_convert.training import runs
 from edgecap_convert.training.config import TrainConfig
-from edgecap_convert.training.runs import (
-    Run,
-    claim_folder,
-    discard_folder,
-    save_results,
-    write_settings,
-)
+from edgecap_convert.training.material import Fold, open_material
+from edgecap_convert.training.runs import Run
+
+if TYPE_CHECKING:
+    from edgecap_convert.report import Digest, PartSummary, ReportData
 
 
 def train(
-    data: str, out: Path, config: TrainConfig, *, seed: int, command: str = ""
+    data: str,
+    out: Path,
+    config: TrainConfig,
+    *,
+    seed: int,
+    fold: Fold | None = None,
+    strict: bool = False,
+    resume: bool = False,
+    command: str = "",
 ) -> dict[str, Any]:
-    """Trains and writes the run folder; if anything fails, nothing is left there.
+    """Trains and writes the run folder.
+
+    What is wrong with settings or data is told before anything is trained, and leaves nothing.
+    A training that is stopped later, whatever way, leaves what ``resume`` goes on from.
 
     Args:
-      data: ``synthetic:`` or a folder per class of clips.
-      out: the run folder; new or empty.
+      data: ``synthetic:`` or a dataset of clips.
+      out: the run folder; new or empty, unless resumed.
       config: the settings.
       seed: of split, weights and batches.
+      fold: of a cross-validation: whose clips test.
+      strict: refuse broken clips instead of leaving them out.
+      resume: go on with the run that was begun there, if one was; a finished one is left as it is.
       command: how this was called, for the record.
 
     Returns:
       What ``metrics.json`` holds.
 
     Raises:
-      DataError: unusable data. ConfigError: wrong settings, or the folder is not empty.
+      DataError: unusable data. ConfigError: wrong settings, the folder is not empty, or the run in
+        it was begun with other settings.
     """
-    made = claim_folder(out)
+    resumed = resume and runs.is_begun(out)
+    if resumed and runs.is_finished(out):
+        finished = runs.open_run(out)
+        runs.check_same(_run(out, config, data, seed, finished, fold), finished)
+        return runs.read_metrics(finished)
+    made = not resumed and runs.claim_folder(out)
     try:
-        return _train(data, out, config, seed=seed, command=command)
+        material = open_material(data, config, seed=seed, strict=strict, fold=fold)
+        run = _run(out, config, data, seed, material, fold)
+        if resumed:
+            runs.check_same(run, runs.open_run(out, finished=False))
+        else:
+            runs.write_settings(run)
+            if isinstance(material, ClipData):
+                runs.save_split(run, material.split.to_dict())
+        # TensorFlow takes seconds to load: what is wrong with the data is told before.
+        stages = require_convert("edgecap_convert.training.stages", "to train")
     except BaseException:
-        # Also Ctrl-C: half a run is of no use, and in the way of the next try.
-        discard_folder(out, made=made)
+        if not resumed:
+            runs.discard_folder(out, made=made)
         raise
+    return _train(run, material, stages, command=command)
 
 
-def _train(data: str, out: Path, config: TrainConfig, *, seed: int, command: str) -> dict[str, Any]:
-    material = open_training_data(data, config.frames, seed=seed)
-    run = Run(out, config, data, seed, material.labels, material.background)
-    write_settings(run)
-
-    # TensorFlow takes seconds to load: what is wrong with the data is told before.
-    stages = require_convert("edgecap_convert.training.stages", "to train")
-    predict = require_convert("edgecap_convert.training.predict", "to train")
-    began = time.monotonic()
-    network, histories = stages.train_network(config, material, seed=seed)
-    trained = time.monotonic()
-    result = evaluate(
-        predict.network_predictor(network),
-        material.validation,
-        labels=run.labels,
-        decision=run.decision,
+def _run(
+    out: Path,
+    config: TrainConfig,
+    data: str,
+    seed: int,
+    material: TrainingData | Run,
+    fold: Fold | None,
+) -> Run:
+    return Run(
+        path=out,
+        config=config,
+        data=data,
+        seed=seed,
+        task=material.task,
+        labels=material.labels,
+        background=material.background,
+        fold=fold,
     )
-    metrics = {
+
+
+def _train(run: Run, material: TrainingData, stages: Any, *, command: str) -> dict[str, Any]:
+    predict = require_convert("edgecap_convert.training.predict", "to train")
+    tensorboard = require_convert("edgecap_convert.training.tensorboard", "to train")
+    reports = require_convert("edgecap_convert.report", "to train")
+    began = time.monotonic()
+    with tensorboard.TensorBoardLog(run.path / runs.TENSORBOARD) as log:
+        training = stages.Training(run.config, material, seed=run.seed, folder=run.path, log=log)
+        histories = training.run()
+    seconds = time.monotonic() - began
+    network = training.network
+    predictor = predict.network_predictor(network, run.task)
+    results: dict[str, AnyEvaluation] = {}
+    digest = None
+    for part in ("validation", "test"):
+        recordings = getattr(material, part)
+        if len(recordings):
+            album = reports.Album(run.task, run.labels)
+            results[part] = _evaluate(album.predictor(predictor), album.follow(recordings), run)
+            digest = album.digest
+    metrics: dict[str, Any] = {
         "command": command,
-        "data": material.summary() | {"name": data},
-        "seed": seed,
-        "seconds": round(trained - began, 1),
+        "data": material.summary() | {"name": run.data},
+        "task": run.task,
+        "seed": run.seed,
+        "seconds": round(seconds, 1),
         "stages": {
             history.stage: {"steps": len(history.loss), "validation": history.best}
             for history in histories
         },
-        "validation": result.to_dict(),
-    }
-    save_results(run, network, histories, metrics)
+    } | {part: result.to_dict() for part, result in results.items()}
+    if results:
+        reports.write_report(
+            run.path / runs.REPORT_FILE,
+            report_data(run, material, metrics, [h.to_dict() for h in histories], digest),
+        )
+    runs.save_results(run, network, histories, metrics)
+    training.discard_checkpoints()
     return metrics
+
+
+def _evaluate(predictor: Predictor, recordings: Iterable[Recording], run: Run) -> AnyEvaluation:
+    return evaluate(predictor, recordings, labels=run.labels, decision=run.decision, task=run.task)
+
+
+def report_data(
+    run: Run,
+    material: TrainingData,
+    metrics: dict[str, Any],
+    histories: list[dict[str, Any]],
+    digest: Digest | None,
+    *,
+    more: dict[str, Any] | None = None,
+) -> ReportData:
+    """What the report of a run is made of.
+
+    Args:
+      run, material: the training. metrics, histories: as in its files.
+      digest: the clips of the last part that was evaluated.
+      more: further parts for ``metrics``, such as the int8 file's; the last one has the headline.
+    """
+    reports = require_convert("edgecap_convert.report", "to train")
+    parts = {part: metrics[part] for part in ("validation", "test") if part in metrics}
+    split: dict[str, PartSummary] = {}
+    if isinstance(material, ClipData):
+        split = {
+            part: reports.PartSummary.of(getattr(material.split, part))
+            for part in ("training", "validation", "test")
+        }
+    return reports.ReportData(
+        title=_title(run),
+        task=run.task,
+        labels=run.labels,
+        metrics=parts | (more or {}),
+        clips=digest if digest is not None else (),
+        histories=histories,
+        settings=run.config.to_dict(),
+        provenance={
+            "command": metrics["command"],
+            "data": run.data,
+            "seed": run.seed,
+            "fold": run.fold.to_dict() if run.fold is not None else None,
+            "fingerprint": metrics["data"].get("fingerprint"),
+            "versions": runs.versions(),
+        },
+        split=split,
+        skipped=material.broken if isinstance(material, ClipData) else (),
+        seconds=metrics["seconds"],
+        rate_hz=run.rate_hz,
+        background=run.background,
+        notes=material.split.notes if isinstance(material, ClipData) else (),
+    )
+
+
+def _title(run: Run) -> str:
+    name = Path(run.data).name or run.data
+    return f"{name}, fold {run.fold.number}" if run.fold is not None else name

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -11,25 +9,26 @@ import tf_keras as keras
 
 from edgecap_convert.data import SequenceBatch
 from edgecap_convert.models.network import Network, State, normalize
+from edgecap_convert.training.config import StageConfig
+from edgecap_convert.training.losses import distillation_loss, sequence_loss
 
-
-@dataclass(frozen=True)
-class FeatureBatch:
-    """A ``SequenceBatch`` whose images were run through the encoder: ``(B, T, F)`` float32."""
-
-    features: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int64]
-    weights: npt.NDArray[np.float32]
-    resets: npt.NDArray[np.bool_]
+_NOISE, _DROPOUT = 1, 2
 
 
 class SequenceUpdate:
     """Truncated backpropagation through time: the state crosses batches, gradients do not.
 
+    What is random in a step depends on the seed and the step's number alone, so that a training
+    goes on after a stop as if there had been none.
+
     Args:
       network: updated in place.
       variables: the weights to move.
       optimizer: moves them.
+      task: decides the loss.
+      stage: dropout, noise and smoothing.
+      seed: of dropout and noise.
+      noise: deviation of the noise on features that were computed before.
       moving_ranges: learnt ranges of activations follow the data (quantised networks).
       teacher: if given, the network learns to answer like it at every frame, instead of learning
         the labels anew (Hinton et al. 2015, at temperature 1).
@@ -41,67 +40,107 @@ class SequenceUpdate:
         variables: list[tf.Variable],
         optimizer: keras.optimizers.Optimizer,
         *,
+        task: str,
+        stage: StageConfig,
+        seed: int,
+        noise: float = 0.0,
         moving_ranges: bool = False,
         teacher: Network | None = None,
     ) -> None:
         self._network = network
         self._variables = variables
         self._optimizer = optimizer
+        self._task, self._stage = task, stage
+        self._seed, self._noise = seed, noise
         self._training = moving_ranges
         self._teacher = teacher
+        networks = (network, teacher) if teacher is not None else (network,)
         # The network's own state and, where there is one, the teacher's.
-        self._states: tuple[State, ...] | None = None
+        self._states = tuple(each.initial_state(stage.batch) for each in networks)
         self._update = tf.function(self._traced_update)
 
-    def __call__(self, batch: SequenceBatch | FeatureBatch) -> tf.Tensor:
+    def __call__(self, batch: SequenceBatch, step: int) -> tf.Tensor:
         """One update; returns the loss."""
-        states = self._states
-        if states is None:
-            both = (self._network, self._teacher) if self._teacher else (self._network,)
-            states = tuple(network.initial_state(len(batch.labels)) for network in both)
-        inputs = batch.features if isinstance(batch, FeatureBatch) else batch.images
-        given = (inputs, batch.labels, batch.weights, batch.resets)
-        loss, self._states = self._update(*map(tf.constant, given), states)
+        given = (batch.inputs, batch.targets, batch.weights, batch.resets)
+        seed = tf.constant([self._seed, step], tf.int32)
+        loss, self._states = self._update(*map(tf.constant, given), seed, self._states)
         return loss
+
+    def carried(self) -> dict[str, npt.NDArray[np.float32]]:
+        """The states as they are between two steps."""
+        return {
+            f"{number}:{name}": value.numpy()
+            for number, state in enumerate(self._states)
+            for name, value in state.items()
+        }
+
+    def carry_on(self, carried: dict[str, npt.NDArray[np.float32]]) -> None:
+        """Takes up what :meth:`carried` gave."""
+        self._states = tuple(
+            {name: tf.constant(carried[f"{number}:{name}"]) for name in state}
+            for number, state in enumerate(self._states)
+        )
 
     def _traced_update(
         self,
         inputs: tf.Tensor,
-        labels: tf.Tensor,
+        targets: tf.Tensor,
         weights: tf.Tensor,
         resets: tf.Tensor,
+        seed: tf.Tensor,
         states: tuple[State, ...],
     ) -> tuple[tf.Tensor, tuple[State, ...]]:
+        following = []
         if self._teacher is not None:
-            taught, teacher_state = _run(self._teacher, inputs, states[1], resets)
+            taught, teacher_state = run(self._teacher, inputs, states[1], resets)
+            following.append(teacher_state)
+        if inputs.dtype != tf.uint8 and self._noise:
+            noise = tf.random.stateless_normal(
+                tf.shape(inputs), tf.stack([seed[0] + _NOISE, seed[1]])
+            )
+            inputs = tf.cast(inputs, tf.float32) + self._noise * noise
+
+        def dropout(x: tf.Tensor, where: str) -> tf.Tensor:
+            stream = tf.stack([seed[0] + _DROPOUT + (where == "hidden"), seed[1]])
+            return tf.nn.experimental.stateless_dropout(x, self._stage.dropout, stream)
+
         with tf.GradientTape() as tape:
-            logits, state = _run(self._network, inputs, states[0], resets, training=self._training)
+            outputs, state = run(
+                self._network,
+                inputs,
+                states[0],
+                resets,
+                training=self._training,
+                dropout=dropout if self._stage.dropout else None,
+            )
             if self._teacher is not None:
-                targets = tf.nn.softmax(taught)
-                loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
+                loss = distillation_loss(outputs, taught, self._task, self._network.head.scale)
             else:
-                loss = sequence_loss(logits, labels, weights)
+                loss = sequence_loss(
+                    outputs,
+                    targets,
+                    weights,
+                    self._task,
+                    scale=self._network.head.scale,
+                    smoothing=self._stage.smoothing,
+                )
         gradients = tape.gradient(loss, self._variables)
         self._optimizer.apply_gradients(zip(gradients, self._variables, strict=True))
-        return loss, (state, teacher_state) if self._teacher is not None else (state,)
+        return loss, (state, *following)
 
 
-def _run(
+def run(
     network: Network,
     inputs: tf.Tensor,
     state: State,
     resets: tf.Tensor,
     *,
     training: bool = False,
+    dropout: object = None,
 ) -> tuple[tf.Tensor, State]:
-    """Logits ``(B, T, classes)`` of images (uint8) or of features (float32)."""
+    """Outputs ``(B, T, …)`` of images (uint8) or of an encoder's grids (float)."""
+    options = {"resets": resets, "training": training, "dropout": dropout}
     if inputs.dtype == tf.uint8:
         # Batch statistics stay as they are: consecutive frames are no fair sample.
-        return network.clip(normalize(inputs), state, resets=resets, training=training)
-    return network.recur(inputs, state, resets=resets, training=training)
-
-
-def sequence_loss(logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy at every frame, weighted mean."""
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    return tf.reduce_sum(losses * weights) / tf.maximum(tf.reduce_sum(weights), 1e-6)
+        return network.clip(normalize(inputs), state, **options)
+    return network.recur(tf.cast(inputs, tf.float32), state, **options)

@@ -1,0 +1,649 @@
+"""Decoded clips on disk: each is decoded once, and read from then on without being copied."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import json
+import logging
+import math
+import os
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from edgecap.dataset import Clip
+from edgecap.dataset.clip import HeldFrame
+from edgecap.errors import DataError
+from edgecap.extras import require_cv2
+from edgecap.preprocess import Image
+from edgecap.spec import InputSpec
+from edgecap_convert.data.memo import Memo, content_digest
+
+#: Ticks per period of the model's rate: enough to play a clip faster or slower by half frames.
+FINER = 2
+DEFAULT_LIMIT_BYTES = 20_000_000_000
+
+# Changes whenever the same clip would give other bytes.
+_VERSION = 1
+_MAGIC = b"ecframes"
+_TAIL = struct.Struct("<II8s")
+# What others used this recently stays; temporary files untouched for so long belong to the dead.
+_IN_USE_S = 3600.0
+_SHOWN = 10
+
+_log = logging.getLogger(__name__)
+
+
+def default_cache() -> Path:
+    """``$EDGECAP_CACHE``, or ``edgecap`` in the user's cache folder."""
+    chosen = os.environ.get("EDGECAP_CACHE")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "edgecap"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of the clips.
+
+    Attributes:
+      usable: in the order given.
+      broken: with the reason, in the order given.
+      decoded: how many had to be decoded now.
+      uncached: how many of the usable ones did not fit and are decoded whenever they are opened.
+    """
+
+    usable: tuple[Clip, ...]
+    broken: tuple[tuple[Clip, str], ...]
+    decoded: int = 0
+    uncached: int = 0
+
+
+class CachedClip:
+    """A clip's frames at twice the model's rate.
+
+    Attributes:
+      ticks: ``(M,)`` int32: which image is shown at time ``m / (2 · rate_hz)``. ``ticks[::2]``
+        are the frames of :meth:`edgecap.dataset.Clip.read`.
+      values: ``(M, K)`` float32 at the ticks for regression, else ``None``.
+    """
+
+    def __init__(
+        self,
+        images: Path | Callable[[], Generator[Image, None, None]],
+        shape: tuple[int, int, int, int],
+        ticks: npt.NDArray[np.int32],
+        values: npt.NDArray[np.float32] | None,
+    ) -> None:
+        self._images = images
+        self._shape = shape
+        self.ticks = ticks
+        self.values = values
+
+    @property
+    def images(self) -> npt.NDArray[np.uint8]:
+        """``(U, H, W, 3)`` uint8 RGB, the frames that are used, each once; read-only.
+
+        Mapped anew each time: a mapping holds a file open, and there may be many clips. Of a clip
+        that did not fit into the cache, all frames are decoded into memory: :meth:`take` needs
+        less of both.
+        """
+        if isinstance(self._images, Path):
+            return np.memmap(self._images, np.uint8, "r", shape=self._shape)
+        images = np.stack(list(self._images()))
+        images.setflags(write=False)
+        return images
+
+    def take(self, ticks: npt.NDArray[np.integer[Any]] | Sequence[int]) -> npt.NDArray[np.uint8]:
+        """The images at some ticks.
+
+        Args:
+          ticks: ``(T,)`` numbers of ticks, in any order.
+
+        Returns:
+          ``(T, H, W, 3)`` uint8 RGB, a copy.
+        """
+        wanted = self.ticks[np.asarray(ticks, np.intp)]
+        if isinstance(self._images, Path):
+            return np.asarray(self.images[wanted])
+        result = np.empty((len(wanted), *self._shape[1:]), np.uint8)
+        if not len(wanted):
+            return result
+        with closing(self._images()) as images:
+            for number, image in enumerate(images):
+                result[wanted == number] = image
+                if number == wanted.max():
+                    break
+        return result
+
+
+class FrameCache:
+    """Clips decoded at one size and rate, in a folder that runs and processes share.
+
+    The key of an entry is the content of the clip, not its name. An entry is complete or not
+    there; a damaged one is decoded anew. Memory: a frame per worker while it fills.
+
+    Args:
+      spec: size and resize rule.
+      rate_hz: the model's.
+      folder: ``None`` for :func:`default_cache`.
+      limit_bytes: how large the folder may become. Entries that nobody has used for an hour make
+        way, the oldest first; clips that still do not fit are decoded when they are opened.
+      workers: threads that decode; ``None`` for one per core.
+
+    Raises:
+      DataError: the folder cannot be made or written.
+    """
+
+    def __init__(
+        self,
+        spec: InputSpec,
+        rate_hz: float,
+        *,
+        folder: Path | None = None,
+        limit_bytes: int = DEFAULT_LIMIT_BYTES,
+        workers: int | None = None,
+    ) -> None:
+        self.spec = spec
+        self.rate_hz = rate_hz
+        self._folder = (folder or default_cache()) / "frames"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(self._folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, "no right to write there")
+        except OSError as error:
+            raise DataError(
+                f"{self._folder}: the cache cannot be kept here: {error.strerror or error}; set "
+                "EDGECAP_CACHE to another folder"
+            ) from error
+        self._workers = workers or os.cpu_count() or 1
+        self._memo = Memo(self._folder / "memo.sqlite")
+        self._budget = _Budget(self._folder, limit_bytes)
+        self._digests: dict[Clip, str] = {}
+
+    def fill(self, clips: Sequence[Clip], *, strict: bool = False) -> Report:
+        """Decodes what is not there yet.
+
+        Args:
+          clips: to decode.
+          strict: refuse broken clips instead of leaving them out.
+
+        Raises:
+          DataError: no clip is usable; or, with ``strict``, a clip is broken.
+        """
+        cv2 = require_cv2("to read video files")
+        threads = cv2.getNumThreads()
+        # The workers are the parallelism.
+        cv2.setNumThreads(1)
+        results: list[_Result | None] = [None] * len(clips)
+        self._digests = {}
+        try:
+            with (
+                ThreadPoolExecutor(self._workers, "decode") as pool,
+                tqdm(total=len(clips), desc="decode", unit="clip") as bar,
+            ):
+                digests = list(pool.map(self._try_digest, clips))
+                self._budget.survey(keep={d for d in digests if d is not None})
+                jobs = {pool.submit(self._fill_one, clip): n for n, clip in enumerate(clips)}
+                try:
+                    for job in as_completed(jobs):
+                        results[jobs[job]] = job.result()
+                        bar.update()
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+        finally:
+            cv2.setNumThreads(threads)
+        return _report(clips, [r for r in results if r is not None], strict=strict)
+
+    def open(self, clip: Clip) -> CachedClip:
+        """A clip's frames, from the cache, or decoded now.
+
+        Raises:
+          DataError: the clip is broken.
+        """
+        digest = self.digest(clip)
+        path = self._path(digest)
+        found = self._read(path, clip)
+        if found is None:
+            # Never filled, gone, or damaged since.
+            self._budget.remove(path)
+            self._decode(clip, digest)
+            found = self._read(path, clip)
+        return found or self._in_memory(clip)
+
+    def digest(self, clip: Clip) -> str:
+        """What the frames of a clip depend on, as a hexadecimal SHA-256.
+
+        Content of recording and table, the part, size, resize rule and rate; not the names. As of
+        the last :meth:`fill`, if the clip was there.
+
+        Raises:
+          DataError: the clip's files cannot be read.
+        """
+        if clip in self._digests:
+            return self._digests[clip]
+        try:
+            table = content_digest(clip.table, self._memo) if clip.table is not None else None
+            content = content_digest(clip.path, self._memo)
+        except OSError as error:
+            name = error.filename or clip.path
+            raise DataError(f"{name}: {(error.strerror or str(error)).lower()}") from error
+        key = {
+            "version": _VERSION,
+            "content": content,
+            "table": table,
+            "part": [clip.start_s, clip.end_s],
+            # Only a folder's images have no times of their own.
+            "fps": clip.fps if clip.path.is_dir() else None,
+            "size": [self.spec.height, self.spec.width],
+            "rule": [self.spec.resize, self.spec.fit, self.spec.color],
+            "rate_hz": float(self.rate_hz),
+        }
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+        self._digests[clip] = digest
+        return digest
+
+    def _path(self, digest: str) -> Path:
+        return self._folder / digest[:2] / f"{digest}.frames"
+
+    def _try_digest(self, clip: Clip) -> str | None:
+        try:
+            return self.digest(clip)
+        except DataError:
+            return None
+
+    def _fill_one(self, clip: Clip) -> _Result:
+        try:
+            digest = self.digest(clip)
+            path = self._path(digest)
+            known = self._known(path, digest)
+            if known is not None and (known.has_images or not self._budget.fits(known.size)):
+                _touch(path)
+                return _Result(decoded=False, cached=known.has_images)
+            self._budget.remove(path)
+            return _Result(decoded=True, cached=self._decode(clip, digest))
+        except DataError as error:
+            reason = str(error).removeprefix("unreadable clip: ")
+            return _Result(decoded=False, cached=False, broken=reason)
+
+    def _decode(self, clip: Clip, digest: str) -> bool:
+        """Decodes a clip to its entry, frame by frame.
+
+        Returns:
+          Whether its images fitted.
+        """
+        path = self._path(digest)
+        track = _Track()
+        entry = _Entry(path, self._budget)
+        try:
+            for frame in clip.stream(self.spec, self.rate_hz, finer=FINER):
+                track.add(frame)
+                entry.add(frame.image)
+            shape = (len(track.counts), self.spec.height, self.spec.width, 3)
+            cached = entry.finish(shape, track.ticks(), track.values(clip))
+        finally:
+            entry.discard()
+        self._memo.put(f"whole {digest}", _signature(path), "yes")
+        return cached
+
+    def _images(self, clip: Clip) -> Generator[Image, None, None]:
+        for frame in clip.stream(self.spec, self.rate_hz, finer=FINER):
+            yield frame.image
+
+    def _in_memory(self, clip: Clip) -> CachedClip:
+        """For a disk so full that not even a clip's ticks can be kept."""
+        track = _Track()
+        for frame in clip.stream(self.spec, self.rate_hz, finer=FINER):
+            track.add(frame)
+        shape = (len(track.counts), self.spec.height, self.spec.width, 3)
+        return CachedClip(lambda: self._images(clip), shape, track.ticks(), track.values(clip))
+
+    def _known(self, path: Path, digest: str) -> _Header | None:
+        """The header of a whole entry; reads all of it only if its file has changed."""
+        try:
+            with path.open("rb") as file:
+                header = _read_header(file)
+            signature = _signature(path)
+            if self._memo.get(f"whole {digest}", signature) is None:
+                if not _checksum_holds(path, header):
+                    return None
+                self._memo.put(f"whole {digest}", signature, "yes")
+        except (OSError, _DamagedError):
+            return None
+        return header
+
+    def _read(self, path: Path, clip: Clip) -> CachedClip | None:
+        """The entry, or ``None`` where there is none or it is damaged."""
+        try:
+            with path.open("rb") as file:
+                header = _read_header(file)
+                file.seek(header.image_bytes)
+                ticks = np.fromfile(file, np.int32, header.ticks)
+                values = None
+                if header.values is not None:
+                    flat = np.fromfile(file, np.float32, header.ticks * header.values)
+                    values = flat.reshape(header.ticks, header.values)
+        except (OSError, _DamagedError):
+            return None
+        images = path if header.has_images else lambda: self._images(clip)
+        return CachedClip(images, header.shape, ticks, values)
+
+
+@dataclass(frozen=True)
+class _Result:
+    decoded: bool
+    cached: bool
+    broken: str | None = None
+
+
+class _DamagedError(Exception):
+    """The bytes are not those of an entry."""
+
+
+class _Track:
+    """What is kept of each frame but its image."""
+
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+        self._indices: list[int] = []
+        self._times: list[float] = []
+
+    def add(self, frame: HeldFrame) -> None:
+        self.counts.append(frame.ticks)
+        self._indices.append(frame.index)
+        self._times.append(frame.timestamp_s)
+
+    def ticks(self) -> npt.NDArray[np.int32]:
+        return np.repeat(np.arange(len(self.counts), dtype=np.int32), self.counts)
+
+    def values(self, clip: Clip) -> npt.NDArray[np.float32] | None:
+        found = clip.values_at(np.array(self._indices), np.array(self._times))
+        return None if found is None else np.repeat(found, self.counts, axis=0)
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What stands at the end of an entry, since it is known only then.
+
+    Attributes:
+      shape: of the images, also where they are not there.
+      has_images: ``False`` where they did not fit.
+      ticks: how many. values: how many a tick, or ``None``.
+      checksum: CRC-32 of all that stands before.
+    """
+
+    shape: tuple[int, int, int, int]
+    has_images: bool
+    ticks: int
+    values: int | None
+    checksum: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the images."""
+        return math.prod(self.shape)
+
+    @property
+    def image_bytes(self) -> int:
+        return self.size if self.has_images else 0
+
+    @property
+    def content_bytes(self) -> int:
+        """All but the header."""
+        return self.image_bytes + 4 * self.ticks * (1 + (self.values or 0))
+
+
+class _Entry:
+    """A file of the cache while it is written: images, ticks, values, header.
+
+    When there is no room for the images, the rest is written without them.
+    """
+
+    def __init__(self, path: Path, budget: _Budget) -> None:
+        self._path = path
+        self._budget = budget
+        self._beside = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}.tmp")
+        self._file: Any = None
+        self._reserved = 0
+        self._checksum = 0
+        self._fits = True
+
+    def add(self, image: Image) -> None:
+        """Appends an image, as long as there is room."""
+        if not self._fits:
+            return
+        if not self._budget.reserve(image.nbytes):
+            self._give_up()
+            return
+        self._reserved += image.nbytes
+        with self._full_disk():
+            self._append(image.tobytes())
+
+    def finish(
+        self,
+        shape: tuple[int, int, int, int],
+        ticks: npt.NDArray[np.int32],
+        values: npt.NDArray[np.float32] | None,
+    ) -> bool:
+        """Puts the entry in its place.
+
+        Returns:
+          Whether the images are in it.
+        """
+        for has_images in (True, False) if self._fits else (False,):
+            with self._full_disk():
+                self._append(ticks.tobytes() + (b"" if values is None else values.tobytes()))
+                header = _Header(
+                    shape,
+                    has_images,
+                    len(ticks),
+                    None if values is None else values.shape[1],
+                    self._checksum,
+                )
+                text = json.dumps(dataclasses.asdict(header)).encode()
+                self._append(text + _TAIL.pack(zlib.crc32(text), len(text), _MAGIC))
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                self._file.close()
+                self._beside.replace(self._path)
+                self._file = None
+                self._reserved = 0
+                return has_images
+        return False
+
+    def discard(self) -> None:
+        """Leaves nothing of an entry that was not completed."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                # A full disk refuses to close, too.
+                self._file.close()
+            self._file = None
+            self._beside.unlink(missing_ok=True)
+        self._budget.give_back(self._reserved)
+        self._reserved = 0
+
+    def _append(self, data: bytes) -> None:
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._beside.open("wb")
+            self._checksum = 0
+        self._file.write(data)
+        self._checksum = zlib.crc32(data, self._checksum)
+
+    def _give_up(self) -> None:
+        self._fits = False
+        self.discard()
+
+    @contextmanager
+    def _full_disk(self) -> Generator[None, None, None]:
+        """Takes a full disk for a full cache."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise DataError(
+                    f"{self._path.parent}: the cache cannot be written: {error.strerror or error}"
+                ) from error
+            _log.warning("%s: the disk is full", self._path.parent)
+            self._give_up()
+
+
+class _Budget:
+    """How many bytes the folder holds, and what may go when it is full."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self._folder = folder
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._used = 0
+        # Oldest last.
+        self._old: list[tuple[Path, int]] = []
+        self.survey(keep=set())
+
+    def survey(self, *, keep: set[str]) -> None:
+        """Counts what is there; what is old and not to be kept may be removed."""
+        now = time.time()
+        used = 0
+        old: list[tuple[float, Path, int]] = []
+        for path in self._folder.glob("??/*"):
+            try:
+                stat = path.stat()
+                if path.suffix == ".tmp":
+                    if now - stat.st_mtime > _IN_USE_S:
+                        path.unlink(missing_ok=True)
+                    continue
+            except OSError:
+                # Another process was faster.
+                continue
+            used += stat.st_size
+            if path.stem not in keep and now - stat.st_atime > _IN_USE_S:
+                old.append((stat.st_atime, path, stat.st_size))
+        with self._lock:
+            self._used = used
+            self._old = [(path, size) for _, path, size in sorted(old, reverse=True)]
+
+    def reserve(self, count: int) -> bool:
+        """Whether so many bytes may be written; removes old entries for them."""
+        with self._lock:
+            while self._used + count > self._limit and self._old:
+                path, size = self._old.pop()
+                _unlink(path)
+                self._used -= size
+            if self._used + count > self._limit:
+                return False
+            self._used += count
+            return True
+
+    def fits(self, count: int) -> bool:
+        """Whether so many bytes could be written now."""
+        with self._lock:
+            free = self._limit - self._used
+            return count <= free + sum(size for _, size in self._old)
+
+    def give_back(self, count: int) -> None:
+        with self._lock:
+            self._used -= count
+
+    def remove(self, path: Path) -> None:
+        """Removes an entry, if it is there."""
+        try:
+            size = path.stat().st_size
+        except OSError:
+            return
+        if _unlink(path):
+            self.give_back(size)
+
+
+def _report(clips: Sequence[Clip], results: Sequence[_Result], *, strict: bool) -> Report:
+    pairs = list(zip(clips, results, strict=True))
+    report = Report(
+        usable=tuple(clip for clip, result in pairs if result.broken is None),
+        broken=tuple((clip, result.broken) for clip, result in pairs if result.broken is not None),
+        decoded=sum(result.decoded for result in results),
+        uncached=sum(not result.cached and result.broken is None for result in results),
+    )
+    if report.broken and (strict or not report.usable):
+        raise DataError(broken_clips(report.broken, len(clips)))
+    return report
+
+
+def broken_clips(broken: Sequence[tuple[Clip, str]], total: int) -> str:
+    """The broken clips in a sentence, the first ten by their reasons."""
+    shown = "; ".join(reason for _, reason in broken[:_SHOWN])
+    rest = f"; and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
+    return f"{len(broken)} of {total} clips cannot be used: {shown}{rest}"
+
+
+def _read_header(file: Any) -> _Header:
+    """The header of an entry.
+
+    Raises:
+      _DamagedError: this is no whole entry.
+    """
+    size = file.seek(0, os.SEEK_END)
+    if size < _TAIL.size:
+        raise _DamagedError
+    file.seek(size - _TAIL.size)
+    checksum, length, magic = _TAIL.unpack(file.read(_TAIL.size))
+    content = size - _TAIL.size - length
+    if magic != _MAGIC or content < 0:
+        raise _DamagedError
+    file.seek(content)
+    text = file.read(length)
+    if zlib.crc32(text) != checksum:
+        raise _DamagedError
+    fields = json.loads(text)
+    header = _Header(**fields | {"shape": tuple(fields["shape"])})
+    if header.content_bytes != content:
+        raise _DamagedError
+    return header
+
+
+def _checksum_holds(path: Path, header: _Header) -> bool:
+    left, checksum = header.content_bytes, 0
+    with path.open("rb") as file:
+        while left and (block := file.read(min(left, 1 << 20))):
+            checksum = zlib.crc32(block, checksum)
+            left -= len(block)
+    return checksum == header.checksum
+
+
+def _signature(path: Path) -> str:
+    try:
+        stat = path.stat()
+    except OSError:
+        return "gone"
+    return f"{stat.st_size} {stat.st_mtime_ns}"
+
+
+def _touch(path: Path) -> None:
+    """Notes that an entry was used; its time of change stays, by which it is known to be whole."""
+    try:
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+    except OSError:
+        return
+
+
+def _unlink(path: Path) -> bool:
+    try:
+        path.unlink()
+    except OSError:
+        # Gone already, or, on some systems, in use.
+        return False
+    return True

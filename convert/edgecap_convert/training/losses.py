@@ -1,0 +1,56 @@
+"""What is minimised, by task."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def sequence_loss(
+    outputs: tf.Tensor,
+    targets: tf.Tensor,
+    weights: tf.Tensor,
+    task: str,
+    *,
+    scale: tf.Tensor,
+    smoothing: float = 0.0,
+) -> tf.Tensor:
+    """The weighted mean over all frames.
+
+    Args:
+      outputs: ``(B, T, labels)``: logits, or values.
+      targets: ``(B, T)`` int64 classes, or ``(B, T, labels)`` float32.
+      weights: ``(B, T)``.
+      task: classification: cross-entropy; multilabel: binary cross-entropy, averaged over labels;
+        regression: squared error in units of ``scale``, averaged over values.
+      scale: ``(labels,)``, deviation of the values.
+      smoothing: share of the probability given to all labels alike (Szegedy et al. 2016).
+    """
+    if task == "classification":
+        labels = outputs.shape[-1]
+        truth = tf.one_hot(targets, labels, on_value=1 - smoothing + smoothing / labels)
+        truth = tf.maximum(truth, smoothing / labels)
+        losses = tf.nn.softmax_cross_entropy_with_logits(truth, outputs)
+    elif task == "multilabel":
+        truth = targets * (1 - smoothing) + smoothing / 2
+        losses = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(truth, outputs), axis=-1)
+    else:
+        losses = tf.reduce_mean(tf.square((outputs - targets) / scale), axis=-1)
+    return tf.reduce_sum(losses * weights) / tf.maximum(tf.reduce_sum(weights), 1e-6)
+
+
+def distillation_loss(
+    outputs: tf.Tensor, taught: tf.Tensor, task: str, scale: tf.Tensor
+) -> tf.Tensor:
+    """How far the answers are from a teacher's, at every frame alike.
+
+    Args:
+      outputs, taught: ``(B, T, labels)``, the network's and the teacher's outputs.
+      task, scale: as for :func:`sequence_loss`.
+    """
+    if task == "classification":
+        losses = tf.nn.softmax_cross_entropy_with_logits(tf.nn.softmax(taught), outputs)
+    elif task == "multilabel":
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(tf.sigmoid(taught), outputs)
+    else:
+        losses = tf.square((outputs - taught) / scale)
+    return tf.reduce_mean(losses)

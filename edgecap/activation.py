@@ -1,0 +1,59 @@
+"""From a model's raw output to what it means: probabilities, or the numbers themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecap.quantization import dequantize
+from edgecap.spec import OutputSpec
+
+Values = npt.NDArray[np.float32]
+#: From outputs ``(labels,)`` in the tensor's own dtype to float32 of the same shape.
+Activation = Callable[[npt.NDArray[Any]], Values]
+
+
+def activation(output: OutputSpec) -> Activation:
+    """The function that a model's outputs go through.
+
+    * ``softmax``: probabilities that sum to 1.
+    * ``sigmoid``: probabilities that do not depend on each other.
+    * ``linear``: real = scale · (q − zero_point), or the floats as they are.
+    """
+    tensor = output.tensor
+    tabled = tensor.dtype in ("int8", "uint8")
+    if output.activation == "softmax":
+        if not tabled:
+            return lambda values: _softmax(dequantize(values, tensor))
+        # int8 has 256 differences to the largest logit: a table is exact and faster.
+        exponentials: Values = np.exp(-np.arange(256) * tensor.scale).astype(np.float32)
+        return partial(_softmax_from, exponentials)
+    if output.activation == "sigmoid":
+        if not tabled:
+            return lambda values: _sigmoid(dequantize(values, tensor))
+        # Indexed by the byte, whatever its sign.
+        table = _sigmoid(dequantize(np.arange(256, dtype=np.uint8).view(tensor.dtype), tensor))
+        return lambda values: table[values.view(np.uint8)]
+    return lambda values: dequantize(values, tensor)
+
+
+def _softmax_from(exponentials: Values, values: npt.NDArray[Any]) -> Values:
+    chosen = exponentials[int(values.max()) - values.astype(np.intp)]
+    result: Values = chosen / chosen.sum()
+    return result
+
+
+def _softmax(real: Values) -> Values:
+    exponentials = np.exp(real - real.max())
+    result: Values = exponentials / exponentials.sum()
+    return result
+
+
+def _sigmoid(real: Values) -> Values:
+    # 1 / (1 + exp(−x)) would overflow far below 0, and 1 + tanh(x / 2) lose what is small.
+    result: Values = np.exp(-np.logaddexp(np.float32(0), -real))
+    return result

@@ -1,0 +1,39 @@
+"""How good a model is, streamed frame by frame over recordings whose truth is known."""
+
+from edgecap.evaluation.classification import Answer, Evaluation
+from edgecap.evaluation.events import EVENT_LAG_S, EventScore, score_events
+from edgecap.evaluation.metrics import average_precision, roc_auc
+from edgecap.evaluation.multilabel import LabelsAnswer, MultiLabelEvaluation
+from edgecap.evaluation.recording import Recording, Segment, record_scene
+from edgecap.evaluation.regression import RegressionEvaluation, ValuesAnswer
+from edgecap.evaluation.scoring import (
+    Activations,
+    AnyEvaluation,
+    Predictor,
+    Probabilities,
+    evaluate,
+    model_predictor,
+)
+
+__all__ = [
+    "EVENT_LAG_S",
+    "Activations",
+    "Answer",
+    "AnyEvaluation",
+    "Evaluation",
+    "EventScore",
+    "LabelsAnswer",
+    "MultiLabelEvaluation",
+    "Predictor",
+    "Probabilities",
+    "Recording",
+    "RegressionEvaluation",
+    "Segment",
+    "ValuesAnswer",
+    "average_precision",
+    "evaluate",
+    "model_predictor",
+    "record_scene",
+    "roc_auc",
+    "score_events",
+]
