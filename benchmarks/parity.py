@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import record
-from edgecap_convert.data import open_training_data
 from edgecap_convert.export.convert import finish
 from edgecap_convert.parity.compare import free_running, teacher_forced
 from edgecap_convert.quantization.qat import train_quantized
+from edgecap_convert.training.material import open_material
 from edgecap_convert.training.predict import NetworkPredictor
 from edgecap_convert.training.runs import open_run
 
@@ -32,13 +32,15 @@ _KERNELS = ("xnnpack", "builtin", "reference")
 def measure(run_path: Path, model_path: Path) -> dict[str, Any]:
     """Converts and compares on every kind of kernels."""
     run = open_run(run_path)
-    data = open_training_data(run.data, run.config.frames, seed=run.seed)
-    trained = train_quantized(run.network(), run.config, data, seed=run.seed)
+    data = open_material(run.data, run.config, seed=run.seed, fold=run.fold)
+    trained = train_quantized(
+        run.network(), run.config, data, seed=run.seed, folder=model_path.parent
+    )
     parity = finish(run, trained, data, model_path, name=model_path.stem)
     spec = run.input
     scene = Scene(seed=1 << 52, height=spec.height, width=spec.width, rate_hz=run.rate_hz)
     images = np.stack([frame.image for frame, _ in zip(scene, range(_FRAMES), strict=False)])
-    features = NetworkPredictor(trained.quantized).features(images)
+    features = NetworkPredictor(trained.quantized, run.task).features(images)
     result: dict[str, Any] = {
         "accuracy": {mode: r["accuracy"] for mode, r in parity["accuracy"].items()}
     }

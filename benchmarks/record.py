@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def publish(result: Any, arguments: argparse.Namespace) -> None:
         at = rest.index("--json")
         del rest[at : at + 2]
     document = {
-        "command": " ".join(["python", f"benchmarks/{Path(script).name}", *rest]),
+        "command": shlex.join(["python", f"benchmarks/{Path(script).name}", *map(_shown, rest)]),
         "result": result,
         "environment": describe(),
     }
@@ -43,6 +44,11 @@ def publish(result: Any, arguments: argparse.Namespace) -> None:
     print(text)
     if arguments.json:
         arguments.json.write_text(text + "\n")
+
+
+def _shown(argument: str) -> str:
+    """An argument without where somebody keeps their files."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
 
 
 def describe() -> dict[str, Any]:

@@ -43,6 +43,10 @@ class DataError(EdgecapError):
     """Training or evaluation data is missing, unreadable or unusable."""
 
 
+class WorkerError(EdgecapError):
+    """Another worker of a training on several machines has stopped or cannot be reached."""
+
+
 class SinkError(EdgecapError):
     """Results cannot be written where they were asked for."""
 

@@ -15,7 +15,32 @@ import edgecap
 
 RUNTIME = Path(edgecap.__file__).parent
 CONVERT = RUNTIME.parent / "convert" / "edgecap_convert"
-HEAVY = {"tensorflow", "tf_keras", "cv2", "click", "matplotlib", "tensorflow_model_optimization"}
+HEAVY = {
+    "click",
+    "cv2",
+    "jinja2",
+    "matplotlib",
+    "sklearn",
+    "tensorflow",
+    "tensorflow_model_optimization",
+    "tf_keras",
+    "tqdm",
+}
+# What the extra "convert" installs, and what edgecap_convert may therefore import.
+OF_CONVERT = (
+    "edgecap",
+    "edgecap_convert",
+    "jinja2",
+    "markupsafe",
+    "matplotlib",
+    "numpy",
+    "sklearn",
+    "tensorflow",
+    "tensorflow_model_optimization",
+    "tf_keras",
+    "tomli",
+    "tqdm",
+)
 # These import a module whose name they are given or hold in a table.
 _DYNAMIC = {"__init__.py", "cli/__init__.py", "extras.py", "interpreter.py"}
 _OF_CONVERT = re.compile(r"edgecap_convert(\.\w+)*")
@@ -91,6 +116,7 @@ def test_conversion_imports_neither_the_cli_nor_the_benchmarks() -> None:
     for path in files(CONVERT):
         for module in imported(path, "edgecap_convert"):
             assert not is_of(module, "edgecap.cli", "click", "benchmarks"), f"{path}: {module}"
+            assert is_of(module, *OF_CONVERT, *sys.stdlib_module_names), f"{path}: {module}"
 
 
 def loaded_after(code: str) -> set[str]:
@@ -100,6 +126,13 @@ def loaded_after(code: str) -> set[str]:
         [sys.executable, "-c", code + ending], capture_output=True, text=True, check=True
     )
     return set(result.stdout.rpartition("LOADED")[2].split())
+
+
+@pytest.mark.parametrize("module", ["config", "material", "runs", "train", "crossval"])
+def test_settings_and_data_are_checked_before_tensorflow_is_loaded(module: str) -> None:
+    pytest.importorskip("tqdm", reason="needs the extra 'convert'")
+    loaded = loaded_after(f"import edgecap_convert.training.{module}")
+    assert not loaded & (HEAVY - {"tqdm"})
 
 
 def test_importing_edgecap_loads_nothing() -> None:

@@ -13,14 +13,16 @@ from edgecap.cli.common import json_option, print_json, table
 
 @click.command("info", short_help="Show what is inside a model file.")
 @click.argument("model")
+@click.option("--card", is_flag=True, help="Show the model card instead.")
 @json_option
-def command(model: str, as_json: bool) -> None:
+def command(model: str, card: bool, as_json: bool) -> None:
     """Show what is inside MODEL, without running it.
 
     \b
     Examples:
       edgecap info gestures.tflite
       edgecap info demo --json
+      edgecap info demo --card
     """
     from edgecap.assets import resolve_model
     from edgecap.bundle import read_bundle
@@ -29,6 +31,10 @@ def command(model: str, as_json: bool) -> None:
     path = resolve_model(model)
     bundle = read_bundle(path)
     bind(bundle.graph, bundle.spec)
+    if card:
+        for line in bundle.card.splitlines():
+            click.echo(_printable(line))
+        return
     operators = _operators(bundle.graph)
     if as_json:
         spec = json.loads(bundle.spec.to_json())

@@ -16,6 +16,9 @@ from edgecap.cli.common import json_option, print_json, summary_line
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, if one was begun there.")
 @click.option("--strict", is_flag=True, help="Refuse broken clips instead of leaving them out.")
+@click.option(
+    "--distributed", is_flag=True, help="One of several workers; TF_CONFIG names them all."
+)
 @json_option
 def command(
     data: str,
@@ -24,6 +27,7 @@ def command(
     seed: int,
     resume: bool,
     strict: bool,
+    distributed: bool,
     as_json: bool,
 ) -> None:
     """Train on DATA: clips (see 'edgecap data --help'), or 'synthetic:'.
@@ -31,6 +35,11 @@ def command(
     Writes the trained network, metrics.json, report.html and TensorBoard logs to the run folder.
     May be stopped at any moment; the same command with --resume goes on and ends with the same
     result. Needs the extra 'convert'.
+
+    With --distributed, the same command is given on several machines, which share the rows of
+    every batch. In each, TF_CONFIG says where the workers are and which of them it is, as for
+    TensorFlow's MultiWorkerMirroredStrategy. The first one writes --out; the others need not see
+    it. Any number of workers, or one without --distributed, goes on with --resume.
 
     \b
     Examples:
@@ -45,9 +54,11 @@ def command(
     training = require_convert("edgecap_convert.training.train", "to train")
     line = f"edgecap train {data} --out {out} --seed {seed}"
     line += f" --config {config}" if config is not None else ""
-    metrics = training.train(
-        data, out, chosen, seed=seed, strict=strict, resume=resume, command=line
-    )
+    train = training.train_distributed if distributed else training.train
+    metrics = train(data, out, chosen, seed=seed, strict=strict, resume=resume, command=line)
+    if metrics is None:
+        # The chief tells the rest.
+        return
     if as_json:
         print_json(metrics)
         return

@@ -68,7 +68,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     metrics = train("synthetic:", folder / "run", config, seed=3)
     run = open_run(folder / "run")
     data = open_material(run.data, run.config, seed=run.seed)
-    trained = train_quantized(run.network(), run.config, data, seed=run.seed)
+    trained = train_quantized(run.network(), run.config, data, seed=run.seed, folder=run.path)
     path = folder / "small.tflite"
     parity = finish(run, trained, data, path, name="small")
     return SmallRun(run, metrics, trained.quantized, parity, path)

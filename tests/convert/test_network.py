@@ -8,6 +8,7 @@ import tensorflow as tf
 from edgecap_convert.export.graph import convert_step
 from edgecap_convert.models.config import EncoderConfig, LSTMConfig, NeckConfig, NetworkConfig
 from edgecap_convert.models.folding import fold_batch_norm
+from edgecap_convert.models.look import GEOMETRY, Look
 from edgecap_convert.models.network import Network, State, normalize
 
 from edgecap.contract import SIGNATURE, tensor_spec
@@ -25,6 +26,8 @@ NECKS = {
     "difference": NeckConfig(8, difference=True, features=24),
     "mean": NeckConfig(24, difference=True, pool="mean", features=0),
     "max": NeckConfig(0, difference=True, pool="max", features=16),
+    "attend": NeckConfig(8, kernel=3, pool="attend", features=24),
+    "attend to motion": NeckConfig(0, difference=True, pool="attend", features=24),
 }
 MEMORIES = {
     "one layer": LSTMConfig(20),
@@ -56,12 +59,18 @@ def lively_network(
             weight.assign(rng.normal(0, 0.2, weight.shape))
         elif name.endswith("moving_variance"):
             weight.assign(rng.uniform(0.3, 0.8, weight.shape))
+    images = rng.integers(0, 256, (24, SIZE, SIZE, 3), np.uint8)
     if neck.channels:
         # The neck sees what differs between frames, not what they have in common.
-        images = rng.integers(0, 256, (24, SIZE, SIZE, 3), np.uint8)
         network.settle_neck(network.encode(normalize(tf.constant(images))).numpy())
-    for part in network._memory_parts:
-        part.set_weights([w * 2.0 if w.ndim > 1 else w for w in part.get_weights()])
+    if network.attends:
+        network.look.kernel.assign(network.look.kernel * 8.0)
+        grids = network.encode(normalize(tf.constant(images))).numpy()
+        seen = network.look_at(tf.constant(grids)).numpy()
+        network.collect.settle(seen[:, GEOMETRY:])
+    for part in (*network.layers, network.frame_step, network.attention, network.head):
+        if part is not None:
+            part.set_weights([w * 2.0 if w.ndim > 1 else w for w in part.get_weights()])
     return network
 
 
@@ -178,6 +187,47 @@ def test_a_clip_of_any_length_runs_as_a_loop(
         input_signature=[tf.TensorSpec((None, *grids.shape[1:]))],
     )
     np.testing.assert_allclose(dynamic(grids), network.clip(frames[:1])[0], rtol=0, atol=1e-5)
+
+
+def test_what_a_neck_has_seen_is_all_that_the_memory_needs(frames: tf.Tensor) -> None:
+    network = lively_network(neck=NECKS["attend"])
+    resets = np.zeros((2, 12), bool)
+    resets[1, 4] = True
+    whole, state = network.clip(frames, resets=tf.constant(resets))
+    seen = tf.stack([network.look_at(network.encode(row)) for row in frames])
+    outputs, after = network.recur_seen(seen, resets=tf.constant(resets))
+    np.testing.assert_allclose(outputs, whole, rtol=0, atol=1e-5)
+    for name, value in after.items():
+        np.testing.assert_allclose(value, state[name], rtol=0, atol=1e-5)
+
+
+def test_an_attending_neck_finds_a_spot() -> None:
+    """A map with one bright cell: the place is that cell's, and what is there is its content."""
+    look = Look(NeckConfig(2, pool="attend", features=4))
+    maps = np.zeros((2, 5, 8, 2), np.float32)
+    maps[0, 1, 6] = (30.0, 3.0)
+    maps[1, 4, 0] = (30.0, 5.0)
+    look([tf.constant(maps)])
+    look.kernel.assign([[1.0], [0.0]])
+    place, peak, seen = look([tf.constant(maps)])
+    x, y = 4 * (np.array([6, 0]) + 0.5) / 8 - 2, 4 * (np.array([1, 4]) + 0.5) / 5 - 2
+    np.testing.assert_allclose(place, np.stack([x, y], axis=1), atol=1e-4)
+    np.testing.assert_allclose(peak[:, 0], 1.0, atol=1e-4)
+    np.testing.assert_allclose(seen, [[30.0, 3.0], [30.0, 5.0]], atol=1e-3)
+
+
+def test_an_attending_neck_watches_what_changes() -> None:
+    look = Look(NeckConfig(0, difference=True, pool="attend", features=4))
+    rng = np.random.default_rng(0)
+    before = rng.normal(0, 1, (1, 6, 6, 3)).astype(np.float32)
+    now = before + rng.normal(0, 0.01, before.shape).astype(np.float32)
+    now[0, 4, 1] += (2.0, -2.0, 2.0)
+    look([tf.constant(now), tf.constant(before)])
+    look.watch_motion(float(np.abs(now - before).mean()))
+    place, _, _, rise, fall = look([tf.constant(now), tf.constant(before)])
+    np.testing.assert_allclose(place[0], [4 * 1.5 / 6 - 2, 4 * 4.5 / 6 - 2], atol=0.05)
+    np.testing.assert_allclose(rise[0], [2.0, 0.0, 2.0], atol=0.05)
+    np.testing.assert_allclose(fall[0], [0.0, 2.0, 0.0], atol=0.05)
 
 
 @pytest.mark.parametrize("stride", [8, 16, 32])

@@ -6,69 +6,40 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from edgecap_convert.training.config import load_config
+from edgecap_convert.training.tensorboard import TensorBoardLog
 
-from edgecap.cli import main
-from edgecap.synthetic import Scene
+from tests.convert.tiny import (
+    TINY,
+    answered,
+    edgecap,
+    read_json,
+    refused,
+    write_gesture,
+    write_gestures,
+)
 
-TINY = """
-rate_hz = 12
-units = 16
-feature_windows = 2
-[encoder]
-height = 32
-width = 32
-[neck]
-channels = 4
-features = 16
-[pretrain]
-steps = 2
-batch = 8
-[recurrent]
-steps = 6
-batch = 4
-length = 8
-validate_every = 3
-[joint]
-steps = 2
-batch = 2
-length = 4
-validate_every = 2
-[qat]
-steps = 2
-batch = 2
-length = 4
-validate_every = 2
-"""
-
-
-def write_clip(path: Path, label: str, seed: int) -> None:
-    """A gesture as a video of 48×40 pixels at 24 frames a second."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 24.0, (48, 40))
-    for frame in Scene(seed=seed, height=40, width=48, rate_hz=24, gestures=[label]):
-        if frame.gesture >= 0:
-            writer.write(frame.image[..., ::-1])
-    writer.release()
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
+WHOLE = {
+    "config.json",
+    "split.json",
+    "weights.npz",
+    "metrics.json",
+    "history.json",
+    "report.html",
+    "tensorboard",
+}
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three clips of each of two classes; one clip is a folder of images."""
-    folder = tmp_path_factory.mktemp("clips")
-    for label in ("left", "right"):
-        for number in range(2):
-            write_clip(folder / label / f"{number}.mp4", label, number)
-        images = folder / label / "frames"
-        images.mkdir()
-        for frame in Scene(seed=5, height=40, width=48, gestures=[label]):
-            if frame.gesture >= 0:
-                cv2.imwrite(str(images / f"{frame.index}.png"), frame.image[..., ::-1])
-    return folder
+    return write_gestures(tmp_path_factory.mktemp("clips"))
 
 
 @pytest.fixture
@@ -78,66 +49,67 @@ def tiny(tmp_path: Path) -> Path:
     return path
 
 
-def edgecap(*arguments: str | Path) -> int:
-    """Runs a verb in this process; returns its exit status."""
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    return int(stop.value.code or 0)
+@pytest.fixture
+def no_stages(tmp_path: Path) -> Path:
+    """Settings under which nothing is optimised."""
+    path = tmp_path / "none.toml"
+    path.write_text(without_stages())
+    return path
+
+
+def without_stages() -> str:
+    stages = ("pretrain", "recurrent", "joint", "qat")
+    return TINY.partition("[pretrain]")[0] + "".join(f"[{s}]\nsteps = 0\n" for s in stages)
+
+
+@pytest.fixture(scope="module")
+def trained(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of all stages with seed 1."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.toml").write_text(TINY)
+    run = folder / "runs" / "one"
+    train = ("train", clips, "--out", run, "--config", folder / "tiny.toml", "--seed", 1)
+    assert edgecap(*train) == 0
+    return run
 
 
 def test_clips_become_a_model_that_streams(
-    clips: Path, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    clips: Path, trained: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    run, model = tmp_path / "runs" / "one", tmp_path / "one.tflite"
-    assert edgecap("train", clips, "--out", run, "--config", tiny, "--seed", 1) == 0
-    assert {f.name for f in run.iterdir()} == {
-        "config.json",
-        "weights.npz",
-        "metrics.json",
-        "history.json",
-        "curves.png",
-    }
-    metrics = json.loads((run / "metrics.json").read_text())
-    assert metrics["data"]["training_clips"] == {"left": 2, "right": 2}
+    run, model = tmp_path / "run", tmp_path / "one.tflite"
+    shutil.copytree(trained, run)
+    assert {f.name for f in run.iterdir()} == WHOLE
+    metrics = read_json(run / "metrics.json")
+    assert metrics["data"]["labels"]["training"] == {"left": 2, "right": 2}
+    assert metrics["data"]["clips"] == {"training": 4, "validation": 2, "test": 0}
+    assert metrics["data"]["broken"] == []
     assert metrics["validation"]["segments"] == 2
+    assert {name: stage["steps"] for name, stage in metrics["stages"].items()} == {
+        "pretrain": 2,
+        "recurrent": 6,
+        "joint": 2,
+    }
+    split = read_json(run / "split.json")
+    assert not set(split["training"]) & set(split["validation"])
+    assert sorted([*split["training"], *split["validation"]]) == [
+        f"{label}/{name}" for label in ("left", "right") for name in ("0.mp4", "1.mp4", "frames")
+    ]
+    assert "<html" in (run / "report.html").read_text()
+    assert {path.name for path in (run / "tensorboard").iterdir()} == set(metrics["stages"])
     assert edgecap("convert", run, "--out", model) == 0
-    capfd.readouterr()
-    assert edgecap("evaluate", model, clips, "--json") == 0
-    int8 = json.loads(capfd.readouterr().out)
-    assert edgecap("evaluate", run, clips, "--json") == 0
-    floating = json.loads(capfd.readouterr().out)
-    assert edgecap("evaluate", run, clips, "--json", "--network", "fake-quant") == 0
-    fake_quant = json.loads(capfd.readouterr().out)
+    assert {f.name for f in run.iterdir()} == WHOLE | {"parity.json", "quantized.npz"}
+    int8 = answered(capfd, "evaluate", model, clips)
+    floating = answered(capfd, "evaluate", run, clips)
+    fake_quant = answered(capfd, "evaluate", run, clips, "--network", "fake-quant")
     assert fake_quant["confusion"] == int8["confusion"]
     assert int8["labels"] == floating["labels"] == ["left", "right"]
     assert int8["segments"] == floating["segments"] == 6
-    assert edgecap("info", model, "--json") == 0
-    spec = json.loads(capfd.readouterr().out)["spec"]
+    spec = answered(capfd, "info", model)["spec"]
     assert spec["provenance"]["seed"] == 1
     assert [command.split()[1] for command in spec["provenance"]["commands"]] == [
         "train",
         "convert",
     ]
-
-
-def test_the_same_seed_trains_the_same_network(clips: Path, tiny: Path, tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        assert edgecap("train", clips, "--out", tmp_path / name, "--config", tiny) == 0
-    first, second = (dict(np.load(tmp_path / name / "weights.npz")) for name in ("a", "b"))
-    for name, array in first.items():
-        np.testing.assert_allclose(array, second[name], rtol=1e-3, atol=1e-4)
-
-
-def refused(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
-    """Runs a verb that must fail with one line after any progress bars; returns the line."""
-    status = edgecap(*arguments)
-    out, err = capfd.readouterr()
-    assert status in (1, 2)
-    assert out == ""
-    assert "Traceback" not in err
-    lines = [line for line in err.splitlines() if line.startswith("edgecap: ")]
-    assert lines == err.splitlines()[-1:], err
-    return lines[0]
 
 
 def test_one_class_is_refused(
@@ -150,16 +122,47 @@ def test_one_class_is_refused(
     assert not (tmp_path / "run").exists()
 
 
-def test_an_unreadable_clip_is_refused_by_name(
-    clips: Path, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """Two clips of each of two classes, and one that is no video."""
     for label in ("left", "right"):
-        write_clip(tmp_path / "data" / label / "0.mp4", label, 1)
-        write_clip(tmp_path / "data" / label / "1.mp4", label, 2)
+        for number in range(2):
+            write_gesture(tmp_path / "data" / label / f"{number}.mp4", label, number)
     (tmp_path / "data" / "right" / "2.mp4").write_bytes(b"no video" * 100)
-    line = refused(capfd, "train", tmp_path / "data", "--out", tmp_path / "run", "--config", tiny)
+    return tmp_path / "data"
+
+
+def test_a_broken_clip_is_left_out_and_listed(
+    broken: Path, no_stages: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert edgecap("train", broken, "--out", run, "--config", no_stages) == 0
+    metrics = read_json(run / "metrics.json")
+    ((name, reason),) = metrics["data"]["broken"]
+    assert name == "right/2.mp4"
+    assert reason
+    assert sum(metrics["data"]["clips"].values()) == 4
+    split = read_json(run / "split.json")
+    assert name not in [*split["training"], *split["validation"], *split["test"]]
+    assert "right/2.mp4" in (run / "report.html").read_text()
+
+
+def test_a_broken_clip_is_refused_by_name_if_asked(
+    broken: Path, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = refused(capfd, "train", broken, "--out", tmp_path / "run", "--config", tiny, "--strict")
     assert "2.mp4" in line
-    assert "unreadable clip" in line
+    assert "1 of 5 clips cannot be used" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_but_broken_clips_is_refused(
+    broken: Path, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for clip in broken.rglob("*.mp4"):
+        clip.write_bytes(b"")
+    line = refused(capfd, "train", broken, "--out", tmp_path / "run", "--config", tiny)
+    assert "5 of 5 clips cannot be used" in line
     assert not (tmp_path / "run").exists()
 
 
@@ -168,15 +171,33 @@ def test_an_unreadable_clip_is_refused_by_name(
     [
         ("rate_hz = 0", "rate_hz"),
         ("rate_hz = 500", "rate_hz"),
-        ("feature_windows = 0", "feature_windows"),
-        ("units = 0", "units"),
+        ("scenes = 0", "scenes"),
+        ("variants = 0", "variants"),
+        ("longest = 0", "longest"),
+        ("grace = 1", "grace"),
+        ("task = 'tracking'", "task: expected one of"),
+        ("cache_gb = -1", "cache_gb"),
+        ("checkpoint_s = inf", "checkpoint_s"),
+        ("resize = 'best'", "resize"),
+        ("units = 16", "unknown 'units'"),
+        ("[lstm]\nunits = 0", "units"),
+        ("[lstm]\nlayers = 9", "lstm.layers"),
+        ("[neck]\npool = 'sum'", "neck.pool"),
+        ("[split]\nvalidation = 1", "split.validation"),
+        ("[split]\nvalidation = 0.5\ntest = 0.5", "so that some can train"),
+        ("[augment]\nzoom = -1", "augment.zoom"),
+        ("[augment]\nmirror = {left = 'up', up = 'left'}", "'up' is no label"),
+        ("[augment]\nmirror = {left = 1}", "augment.mirror"),
         ("[encoder]\nalpha = inf", "encoder.alpha"),
         ("[encoder]\nalpha = nan", "encoder.alpha"),
         ("unit = 3", "unknown 'unit'"),
-        ("units = 'many'", "units: expected int"),
+        ("[lstm]\nunits = 'many'", "units: expected int"),
         ("[encoder]\nstride = 5", "encoder.stride"),
         ("[joint]\nsteps = -1", "steps"),
-        ("units = ", "not TOML"),
+        ("[joint]\nkeep = 'first'", "keep"),
+        ("[joint]\ndropout = 1", "dropout"),
+        ("[joint]\nnoise = nan", "noise"),
+        ("scenes = ", "not TOML"),
     ],
 )
 def test_wrong_settings_are_refused(
@@ -187,6 +208,11 @@ def test_wrong_settings_are_refused(
     line = refused(capfd, "train", clips, "--out", tmp_path / "run", "--config", config)
     assert said in line
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_examples_are_settings(path: Path) -> None:
+    load_config(path)
 
 
 def test_a_folder_with_something_in_it_is_not_overwritten(
@@ -212,21 +238,134 @@ def test_a_class_folder_that_cannot_be_a_label_is_refused_before_training(
     assert not (tmp_path / "run").exists()
 
 
-def test_an_interrupted_training_leaves_nothing(
+def test_an_interruption_before_the_training_leaves_nothing(
     clips: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgecap_convert.training import stages
+    from edgecap_convert.training import runs
 
-    def interrupt(*_: object, **__: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stages, "train_network", interrupt)
+    # The last thing before it.
+    monkeypatch.setattr(runs, "settle_split", interrupt)
     mine = tmp_path / "empty"
     mine.mkdir()
     for run in (tmp_path / "deep" / "run", mine):
         assert edgecap("train", clips, "--out", run, "--config", tiny) == 130
     assert not (tmp_path / "deep" / "run").exists()
     assert list(mine.iterdir()) == []
+
+
+class Interrupted:
+    """``edgecap train`` is stopped by Ctrl-C after a step of a stage."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._scalars = TensorBoardLog.scalars
+        self._patch = patch
+
+    def after(self, stage: str, step: int) -> None:
+        def scalars(log: TensorBoardLog, at: str, number: int, **values: float | None) -> None:
+            self._scalars(log, at, number, **values)
+            if (at, number) == (stage, step) and "loss" in values:
+                raise KeyboardInterrupt
+
+        self._patch.setattr(TensorBoardLog, "scalars", scalars)
+
+    def never(self) -> None:
+        self._patch.setattr(TensorBoardLog, "scalars", self._scalars)
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Interrupted]:
+    yield Interrupted(monkeypatch)
+
+
+def test_an_interrupted_training_is_kept_and_resumed(
+    clips: Path,
+    trained: Path,
+    tiny: Path,
+    tmp_path: Path,
+    interrupted: Interrupted,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    tiny.write_text("checkpoint_s = 0\n" + TINY)
+    run = tmp_path / "run"
+    train = ("train", clips, "--out", run, "--config", tiny, "--seed", 1)
+    interrupted.after("recurrent", 4)
+    assert edgecap(*train) == 130
+    assert {f.name for f in run.iterdir()} == {
+        "config.json",
+        "split.json",
+        "checkpoints",
+        "features",
+        "tensorboard",
+    }
+    interrupted.never()
+    # What is not whole is not taken for it.
+    assert "was not finished" in refused(capfd, "evaluate", run, clips)
+    assert "was not finished" in refused(capfd, "convert", run, "--out", tmp_path / "m.tflite")
+    assert "--resume" in refused(capfd, *train)
+    assert "begun with other settings (seed)" in refused(capfd, *train, "--resume", "--seed", 5)
+    assert (run / "checkpoints" / "recurrent.npz").is_file()
+    # Of the pretraining nothing is left to do, of the next stage the rest.
+    interrupted.after("pretrain", 1)
+    resumed = answered(capfd, *train, "--resume")
+    assert {f.name for f in run.iterdir()} == WHOLE
+    interrupted.never()
+    unbroken = read_json(trained / "metrics.json")
+    for name in ("stages", "validation", "data"):
+        assert resumed[name] == unbroken[name]
+    assert (run / "history.json").read_bytes() == (trained / "history.json").read_bytes()
+    first, second = (dict(np.load(path / "weights.npz")) for path in (run, trained))
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, second[name])
+    # A finished run is left as it is.
+    before = {path: path.stat().st_mtime_ns for path in run.iterdir()}
+    assert answered(capfd, *train, "--resume") == resumed
+    assert {path: path.stat().st_mtime_ns for path in run.iterdir()} == before
+    assert "seed" in refused(capfd, *train, "--resume", "--seed", 5)
+
+
+def test_resuming_on_other_clips_or_settings_is_refused(
+    clips: Path,
+    tmp_path: Path,
+    interrupted: Interrupted,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    data, run, config = tmp_path / "data", tmp_path / "run", tmp_path / "config.toml"
+    shutil.copytree(clips, data)
+    text = without_stages().replace("[recurrent]\nsteps = 0", "[recurrent]\nsteps = 3")
+    config.write_text(text)
+    train = ("train", data, "--out", run, "--config", config)
+    interrupted.after("recurrent", 1)
+    assert edgecap(*train) == 130
+    interrupted.never()
+    config.write_text("grace = 0.5\n" + text.replace("units = 16", "units = 8"))
+    line = refused(capfd, *train, "--resume")
+    assert "was begun with other settings (grace, lstm.units)" in line
+    config.write_text(text)
+    write_gesture(data / "left" / "7.mp4", "left", 7)
+    line = refused(capfd, *train, "--resume")
+    assert "is not what it was" in line
+    (data / "left" / "7.mp4").unlink()
+    write_gesture(data / "left" / "0.mp4", "left", 8)
+    assert "is not what it was" in refused(capfd, *train, "--resume")
+    shutil.rmtree(data)
+    shutil.copytree(clips, data)
+    (run / "split.json").unlink()
+    assert edgecap(*train, "--resume") == 0
+    assert {f.name for f in run.iterdir()} == WHOLE
+
+
+def test_resuming_where_nothing_was_begun_begins(
+    clips: Path, no_stages: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    # Killed while the very first file was written.
+    (run / ".config.json.1234-5678.tmp").write_text("{")
+    assert edgecap("train", clips, "--out", run, "--config", no_stages, "--resume") == 0
+    assert (run / "metrics.json").is_file()
 
 
 def test_a_refusal_is_one_line_in_a_process_of_its_own(clips: Path, tmp_path: Path) -> None:
@@ -248,10 +387,7 @@ def finished_run(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run without optimisation: untrained weights, but whole."""
     folder = tmp_path_factory.mktemp("finished")
     config = folder / "none.toml"
-    stages = ("pretrain", "recurrent", "joint", "qat")
-    config.write_text(TINY.partition("[pretrain]")[0])
-    with config.open("a") as file:
-        file.writelines(f"[{stage}]\nsteps = 0\n" for stage in stages)
+    config.write_text(without_stages())
     assert edgecap("train", clips, "--out", folder / "run", "--config", config) == 0
     return folder / "run"
 
@@ -270,6 +406,20 @@ def test_data_that_changed_since_training_is_not_converted_with(
     line = refused(capfd, "convert", tmp_path / "run", "--out", tmp_path / "m.tflite")
     assert "is not what it was" in line
     assert not (tmp_path / "m.tflite").exists()
+
+
+def test_a_run_that_holds_nothing_out_is_not_converted(
+    clips: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "all.toml"
+    config.write_text(without_stages() + "[split]\nvalidation = 0.0\n")
+    run = tmp_path / "run"
+    metrics = answered(capfd, "train", clips, "--out", run, "--config", config)
+    assert metrics["data"]["clips"] == {"training": 6, "validation": 0, "test": 0}
+    assert "validation" not in metrics
+    line = refused(capfd, "convert", run, "--out", tmp_path / "m.tflite")
+    assert "nothing is held out" in line
+    assert not (run / "quantized.npz").exists()
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "missing"])

@@ -33,6 +33,7 @@ class AugmentConfig:
       start: up to this share of the clip is left out at its beginning.
       mirror: which label a mirrored clip has. Clips whose label is not named here are never
         mirrored; for regression, ``"-name"`` says that the value changes its sign.
+      reverse: which label a clip played backwards has, likewise. Not for regression.
     """
 
     zoom: float = 0.0
@@ -43,6 +44,7 @@ class AugmentConfig:
     speed: float = 0.1
     start: float = 0.1
     mirror: dict[str, str] = field(default_factory=dict)
+    reverse: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         limits = {"zoom": 4.0, "shift": 1.0, "rotate": 180.0, "light": 1.0, "color": 1.0}
@@ -58,12 +60,14 @@ class Augmentation:
 
     Attributes:
       mirrored: left and right are exchanged, before anything else.
+      reversed: the clip is played backwards.
       scale, degrees, shift_x, shift_y: see ``AugmentConfig``; shifts in shares of the side.
       gain, lift, tint: value · gain · tint + lift, for values of 0 to 255.
       speed, start: see ``AugmentConfig``; start as a share of the clip.
     """
 
     mirrored: bool = False
+    reversed: bool = False
     scale: float = 1.0
     degrees: float = 0.0
     shift_x: float = 0.0
@@ -76,10 +80,16 @@ class Augmentation:
 
     @classmethod
     def draw(
-        cls, config: AugmentConfig, rng: np.random.Generator, *, may_mirror: bool
+        cls,
+        config: AugmentConfig,
+        rng: np.random.Generator,
+        *,
+        may_mirror: bool,
+        may_reverse: bool = False,
     ) -> Augmentation:
         """Draws one augmentation; the same generator state gives the same one."""
         mirrored = bool(rng.random() < 0.5) and may_mirror
+        backwards = bool(rng.random() < 0.5) and may_reverse
         # Factors are drawn evenly in their logarithm: halving is as likely as doubling.
         zoom, speed = (
             math.exp(rng.uniform(-1, 1) * math.log1p(limit))
@@ -92,6 +102,7 @@ class Augmentation:
         red, green, blue = (1 + rng.uniform(-config.color, config.color, 3)).tolist()
         return cls(
             mirrored=mirrored,
+            reversed=backwards,
             scale=zoom,
             degrees=degrees,
             shift_x=shift_x,
@@ -156,33 +167,30 @@ class Augmentation:
           count: how many half-frames it has: it is sampled at twice the model's rate.
 
         Returns:
-          Increasing indices below ``count``, at least one.
+          Increasing indices below ``count``, or decreasing ones if reversed; at least one.
         """
         first = self.start * max(0, count - 1)
-        return np.rint(np.arange(first, count - 0.5, 2 * self.speed)).astype(np.int64)
+        ticks = np.rint(np.arange(first, count - 0.5, 2 * self.speed)).astype(np.int64)
+        return ticks[::-1] if self.reversed else ticks
 
 
-def exchange(
-    mirror: dict[str, str], labels: tuple[str, ...], *, task: str
-) -> dict[int, int] | None:
-    """Checks ``augment.mirror``: number of each label that may be mirrored → number it becomes.
+def exchange(table: dict[str, str], labels: tuple[str, ...], *, setting: str) -> dict[int, int]:
+    """Checks ``mirror`` or ``reverse``: number of each label that may be changed → what it becomes.
 
     Raises:
-      ConfigError: a label that there is not, or one that does not come back when mirrored twice.
+      ConfigError: a label that there is not, or one that does not come back when changed twice.
     """
-    if task == "regression":
-        return None
     found = {}
-    for label, other in mirror.items():
+    for label, other in table.items():
         for name in (label, other):
             if name not in labels:
                 raise ConfigError(
-                    f"augment.mirror: {name!r} is no label; expected some of {', '.join(labels)}"
+                    f"augment.{setting}: {name!r} is no label; expected some of {', '.join(labels)}"
                 )
-        if mirror.get(other) != label:
+        if table.get(other) != label:
             raise ConfigError(
-                f"augment.mirror: {label!r} becomes {other!r}, which becomes "
-                f"{mirror.get(other)!r}; expected {label!r} again"
+                f"augment.{setting}: {label!r} becomes {other!r}, which becomes "
+                f"{table.get(other)!r}; expected {label!r} again"
             )
         found[labels.index(label)] = labels.index(other)
     return found

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecap.dataset import Clip, Dataset
-from edgecap.errors import DataError
+from edgecap.errors import ConfigError, DataError
 from edgecap.evaluation import Recording
 from edgecap.recordings import recording_of
 from edgecap.spec import check_labels
@@ -40,6 +40,7 @@ class ClipData:
 
     Attributes:
       split, broken: as given.
+      training_recordings: the training clips as they are, for baselines.
 
     Args:
       dataset: what was found.
@@ -49,6 +50,7 @@ class ClipData:
       augment: how training clips vary. The first variant of a clip in the pool is the clip itself.
       variants: versions of each clip in the pool.
       grace: at the start of a clip nothing can be known: no loss for this share of it.
+      ramp: the weight of a frame grows from 1 by this much over a whole clip.
       longest: frames of an item at most; of longer clips, a part is drawn.
 
     Raises:
@@ -67,11 +69,13 @@ class ClipData:
         augment: AugmentConfig,
         variants: int,
         grace: float,
+        ramp: float,
         longest: int,
     ) -> None:
         self.name = dataset.name
         self.task = dataset.task
         self.labels = dataset.labels
+        check_classes(dataset)
         self._check(split)
         self.background = (
             BACKGROUND if self.task == "classification" and BACKGROUND in self.labels else None
@@ -79,22 +83,23 @@ class ClipData:
         self.split, self.broken = split, tuple(broken)
         self._cache = cache
         self._augment, self._variants = augment, variants
-        self._grace, self._longest = grace, longest
-        self._exchange = exchange(augment.mirror, self.labels, task=self.task)
-        self._signs = (
-            mirrored_signs(augment.mirror, self.labels) if self.task == "regression" else None
-        )
+        self._grace, self._ramp, self._longest = grace, ramp, longest
+        self._mirror: dict[int, int] = {}
+        self._reverse: dict[int, int] = {}
+        self._signs: npt.NDArray[np.float32] | None = None
+        if self.task == "regression":
+            self._signs = mirrored_signs(augment.mirror, self.labels)
+            if augment.reverse:
+                raise ConfigError("augment.reverse: values have no backwards; leave it out")
+        else:
+            self._mirror = exchange(augment.mirror, self.labels, setting="mirror")
+            self._reverse = exchange(augment.reverse, self.labels, setting="reverse")
         self._strata = self._stratify(split.training)
+        self.training_recordings = ClipRecordings(split.training, dataset, cache)
         self.validation = ClipRecordings(split.validation, dataset, cache)
         self.test = ClipRecordings(split.test, dataset, cache)
 
     def _check(self, split: Split) -> None:
-        check_labels(self.labels)
-        if self.task == "classification" and len(self.labels) < 2:
-            raise DataError(
-                f"{self.name}: all clips are of one class, {self.labels[0]!r}; expected at least "
-                "two"
-            )
         if not split.training:
             raise DataError(f"{self.name}: no clips are left to train on; hold out less")
         if self.task == "classification":
@@ -159,10 +164,21 @@ class ClipData:
         return entries
 
     def _drawn(self, clip: Clip, rng: np.random.Generator) -> Augmentation:
-        may_mirror = bool(self._augment.mirror)
-        if self._exchange is not None:
-            may_mirror = all(self.labels.index(name) in self._exchange for name in clip.labels)
-        return Augmentation.draw(self._augment, rng, may_mirror=may_mirror)
+        numbers = {self.labels.index(name) for name in clip.labels}
+        mirrors = bool(self._augment.mirror)
+        if self._signs is None:
+            mirrors = mirrors and numbers <= self._mirror.keys()
+        drawn = Augmentation.draw(
+            self._augment,
+            rng,
+            may_mirror=mirrors,
+            may_reverse=bool(self._reverse) and numbers <= self._reverse.keys(),
+        )
+        # Both exchange labels, one after the other; what comes between must be known too.
+        between = {self._mirror.get(number) for number in numbers}
+        if drawn.mirrored and drawn.reversed and not between <= self._reverse.keys():
+            return dataclasses.replace(drawn, reversed=False)
+        return drawn
 
     def images(self, clip: Clip, drawn: Augmentation, first: int) -> npt.NDArray[np.uint8]:
         """Frames of one draw, ``longest`` at most, from the frame number ``first`` on."""
@@ -183,10 +199,14 @@ class ClipData:
             assert self._signs is not None
             values = np.array(opened.values[ticks], np.float32)
             return values * self._signs if drawn.mirrored else values, weights
-        weights[: max(0, int(self._grace * len(every)) - first)] = 0.0
+        course = (first + np.arange(len(ticks)) + 1) / len(every)
+        weights = np.where(
+            course > self._grace, 1 + self._ramp * (course - self._grace), 0.0
+        ).astype(np.float32)
         numbers = [self.labels.index(name) for name in clip.labels]
-        if drawn.mirrored and self._exchange is not None:
-            numbers = [self._exchange[number] for number in numbers]
+        for happened, table in ((drawn.mirrored, self._mirror), (drawn.reversed, self._reverse)):
+            if happened:
+                numbers = [table[number] for number in numbers]
         if self.task == "classification":
             return np.full(len(ticks), numbers[0], np.int64), weights
         targets = np.zeros((len(ticks), len(self.labels)), np.float32)
@@ -289,3 +309,17 @@ def usable(dataset: Dataset, clips: Sequence[Clip]) -> Dataset:
     kept = {id(clip) for clip in clips}
     remaining = tuple(clip for clip in dataset.clips if id(clip) in kept)
     return dataclasses.replace(dataset, clips=remaining)
+
+
+def check_classes(dataset: Dataset) -> None:
+    """Refuses labels that nothing can be told by.
+
+    Raises:
+      DataError: fewer than two classes. SpecError: a name that cannot be a label.
+    """
+    check_labels(dataset.labels)
+    if dataset.task == "classification" and len(dataset.labels) < 2:
+        raise DataError(
+            f"{dataset.name}: all clips are of one class, {dataset.labels[0]!r}; expected at least "
+            "two"
+        )

@@ -52,6 +52,8 @@ class SequenceBatch:
 #: ``(B, 2)`` int64, see ``SequenceBatch``.
 Cursor = npt.NDArray[np.int64]
 
+_ALL = slice(None)
+
 #: The item of a number in a row, drawn with a generator that belongs to this number and row alone.
 Draw = Callable[[int, np.random.Generator], Item]
 
@@ -135,7 +137,13 @@ class PoolEntry(Protocol):
 
 
 def batches(
-    draw: Draw, *, batch: int, length: int, seed: int, start: Cursor | None = None
+    draw: Draw,
+    *,
+    batch: int,
+    length: int,
+    seed: int,
+    start: Cursor | None = None,
+    rows: slice = _ALL,
 ) -> Iterator[SequenceBatch]:
     """Endless batches, read ahead in a thread.
 
@@ -143,13 +151,15 @@ def batches(
       draw: the material.
       batch: rows B. length: frames T a batch.
       seed: the same seed gives the same batches.
-      start: goes on behind the batch that had this cursor.
+      start: goes on behind the batch that had this cursor, of all rows.
+      rows: which of the rows to make, the same ones as if all were made.
     """
     cursor = np.zeros((batch, 2), np.int64) if start is None else start
-    rows = [
-        _Row(draw, seed, row, *cursor[row].tolist(), fresh=start is None) for row in range(batch)
+    made = [
+        _Row(draw, seed, row, *cursor[row].tolist(), fresh=start is None)
+        for row in range(batch)[rows]
     ]
-    return prefetch(_assemble(rows, length))
+    return prefetch(_assemble(made, length))
 
 
 class _Row:

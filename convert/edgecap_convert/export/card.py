@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from edgecap.spec import ModelSpec
@@ -12,6 +13,8 @@ MODES = {
     "fake_quant": "fake-quantised, streamed",
     "int8": "int8 .tflite, streamed",
 }
+#: The last section.
+PROVENANCE = "Where it comes from"
 
 
 def headline(result: dict[str, Any]) -> float:
@@ -96,13 +99,33 @@ def model_card(spec: ModelSpec, parity: dict[str, Any]) -> str:
         "",
         agreement(parity),
         "",
-        "## Where it comes from",
-        "",
     ]
+    return set_section("\n".join(lines), PROVENANCE, provenance(spec))
+
+
+def provenance(spec: ModelSpec) -> str:
+    """The section on where a model comes from; what is nested is left to the spec."""
+    lines = []
     for key, value in spec.provenance.items():
         if key == "commands":
             lines += [f"* `{command}`" for command in value]
         elif not isinstance(value, dict):
             lines.append(f"* {key}: {value}")
     lines += ["", "Settings, metrics and versions are in `edgecap.json`."]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
+
+
+def set_section(card: str, title: str, text: str) -> str:
+    """A card with a section, in the place of the one that had this title if there was one.
+
+    A new section stands at the end, but before where the model comes from.
+    """
+    head, *parts = re.split(r"^## ", card, flags=re.MULTILINE)
+    sections = {
+        name: body.strip("\n") for name, _, body in (part.partition("\n") for part in parts)
+    }
+    sections[title] = text.strip("\n")
+    if PROVENANCE in sections:
+        sections[PROVENANCE] = sections.pop(PROVENANCE)
+    told = (f"## {name}\n\n{body}\n" for name, body in sections.items())
+    return "\n".join([head.rstrip("\n") + "\n", *told])

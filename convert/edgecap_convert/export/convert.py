@@ -29,9 +29,11 @@ from edgecap_convert.training.checkpoints import Checkpoints
 from edgecap_convert.training.material import open_material
 from edgecap_convert.training.runs import (
     CHECKPOINTS,
+    FEATURES,
     PARITY_FILE,
     QUANTIZED_FILE,
     Run,
+    discard_tree,
     open_run,
     read_metrics,
     save_weights,
@@ -81,14 +83,22 @@ def convert(
             f"{run.data} is not what it was when {run.path} was trained (clips or classes came, "
             "went or were renamed): quantisation would train on what should validate. Train again"
         )
+    # What is to be measured on is missed before the training, not after it.
+    measured_part(material)
     checkpoints = Checkpoints(run.path / CHECKPOINTS, every_s=run.config.checkpoint_s)
     if not resume:
         checkpoints.clear()
     trained = train_quantized(
-        run.network(), run.config, material, seed=run.seed, checkpoints=checkpoints
+        run.network(),
+        run.config,
+        material,
+        seed=run.seed,
+        folder=run.path,
+        checkpoints=checkpoints,
     )
     parity = finish(run, trained, material, out, name=name or out.stem, command=command)
     checkpoints.clear()
+    discard_tree(run.path / FEATURES)
     return parity
 
 

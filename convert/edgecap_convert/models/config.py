@@ -97,7 +97,8 @@ class EncoderConfig:
                 )
 
 
-POOLS = ("flatten", "mean", "max")
+POOLS = ("flatten", "mean", "max", "attend")
+KERNELS = (1, 3)
 
 
 @dataclass(frozen=True)
@@ -105,15 +106,18 @@ class NeckConfig:
     """From the encoder's grid to one vector a frame.
 
     Attributes:
-      channels: channels of the 1×1 convolution; 0 leaves it out.
+      channels: channels of the convolution; 0 leaves it out.
+      kernel: its size, 1 or 3.
       difference: the vector also tells what has risen and what has fallen on the grid since the
         frame before, which is carried as state.
       pool: ``flatten`` keeps position, each grid cell having weights of its own; ``mean`` and
-        ``max`` over the grid forget it, for things that may happen anywhere.
+        ``max`` over the grid forget it, for things that may happen anywhere; ``attend`` looks at
+        one place, and tells where that is and what is there.
       features: length of the vector, by a dense layer; 0 leaves that layer out.
     """
 
     channels: int = 16
+    kernel: int = 1
     difference: bool = False
     pool: str = "flatten"
     features: int = 64
@@ -121,8 +125,11 @@ class NeckConfig:
     def __post_init__(self) -> None:
         if self.channels < 0:
             raise ConfigError(f"neck.channels: expected 0 or more; got {self.channels}")
-        if self.features < 0:
-            raise ConfigError(f"neck.features: expected 0 or more; got {self.features}")
+        if self.kernel not in KERNELS:
+            raise ConfigError(f"neck.kernel: expected 1 or 3; got {self.kernel}")
+        least = 1 if self.pool == "attend" else 0
+        if self.features < least:
+            raise ConfigError(f"neck.features: expected {least} or more; got {self.features}")
         if self.pool not in POOLS:
             raise ConfigError(f"neck.pool: expected one of {', '.join(POOLS)}; got {self.pool!r}")
 

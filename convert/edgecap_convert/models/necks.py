@@ -1,7 +1,8 @@
 """The neck: from the encoder's grid of features to one vector, in two parts.
 
 ``build_neck`` maps the grid to fewer channels; this map is what a network with ``difference``
-carries to the next frame. ``build_collector`` makes the vector of the map and its predecessor.
+carries to the next frame. ``build_collector`` makes the vector of the map and its predecessor; for
+``attend``, :mod:`edgecap_convert.models.look` does.
 """
 
 from __future__ import annotations
@@ -23,14 +24,16 @@ class Increase(keras.layers.Layer):
 
 
 def build_neck(grid: Shape, config: NeckConfig) -> keras.Model:
-    """1×1 convolution: ``(B, H', W', C)`` float32 → ``(B, H', W', channels)`` in [0, 6].
+    """One convolution: ``(B, H', W', C)`` float32 → ``(B, H', W', channels)`` in [0, 6].
 
     With ``channels`` 0, the map is the grid itself.
     """
     inputs = keras.Input(grid, name="neck_input")
     if not config.channels:
         return keras.Model(inputs, inputs, name="neck")
-    x = keras.layers.Conv2D(config.channels, 1, use_bias=False, name="neck_conv")(inputs)
+    x = keras.layers.Conv2D(
+        config.channels, config.kernel, padding="same", use_bias=False, name="neck_conv"
+    )(inputs)
     x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="neck_norm")(x)
     x = keras.layers.ReLU(6.0, name="neck_relu")(x)
     return keras.Model(inputs, x, name="neck")

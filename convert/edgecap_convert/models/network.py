@@ -15,6 +15,7 @@ from edgecap_convert.models.config import NetworkConfig
 from edgecap_convert.models.encoders import build_encoder
 from edgecap_convert.models.folding import fold_batch_norm
 from edgecap_convert.models.heads import Head
+from edgecap_convert.models.look import GEOMETRY, PLACE, Collect, Look
 from edgecap_convert.models.necks import build_collector, build_neck
 from edgecap_convert.models.recurrent import FrameStep, LSTMStep
 from edgecap_convert.quantization import grids
@@ -23,9 +24,12 @@ from edgecap_convert.quantization.ranges import LearnedRange, RangeSchedule
 
 #: What is carried from frame to frame: name → ``(B, …)`` float32. ``h``, ``c`` of the first LSTM
 #: layer, ``h2``, ``c2`` of the second, …; ``window``: the last hidden states, for attention;
-#: ``map``: the neck's map of the frame before, for its difference.
+#: ``map``: the neck's map of the frame before, for its difference; ``place``: where an attending
+#: neck looked.
 State = dict[str, tf.Tensor]
-WINDOW, MAP = "window", "map"
+WINDOW, MAP, PLACE_STATE = "window", "map", "place"
+#: Those that the neck carries; all others are the memory's.
+NECK_STATES = (MAP, PLACE_STATE)
 
 #: Drops values in training: tensor ``(B, T, …)`` and where it stands → tensor.
 Dropout = Callable[[tf.Tensor, str], tf.Tensor]
@@ -44,12 +48,41 @@ class Network(tf.Module):
         self.encoder = build_encoder(config.encoder)
         grid = self.encoder.output_shape[1:]
         self.neck = build_neck(grid, config.neck)
-        self.collector = build_collector(grid, config.neck)
+        self.collector: Any = None if self.attends else build_collector(grid, config.neck)
         self._build_memory()
 
+    @property
+    def attends(self) -> bool:
+        """Whether the neck looks at one place."""
+        return self.config.neck.pool == "attend"
+
+    @property
+    def seen_width(self) -> int:
+        """Numbers that an attending neck sees of a frame, see :meth:`look_at`."""
+        return GEOMETRY + self.look.parts * self.look.channels
+
+    @property
+    def feature_width(self) -> int:
+        """Length of the vector that the memory reads."""
+        return self.collect.width if self.collector is None else self.collector.output_shape[-1]
+
     def _build_memory(self) -> None:
-        """Everything behind the features, in the form that ``schedule`` asks for."""
+        """Everything behind the map, in the form that ``schedule`` asks for."""
         lstm, quantized = self.config.lstm, self.schedule is not None
+        self.look: Any = None
+        self.collect: Any = None
+        if self.attends:
+            self.look = Look(self.config.neck, schedule=self.schedule)
+            map_shape = self.neck.output_shape[1:]
+            self.collect = Collect(
+                self.config.neck,
+                channels=map_shape[-1],
+                parts=self.look.parts,
+                schedule=self.schedule,
+            )
+            blank = tf.zeros((1, *map_shape))
+            place, peak, *seen = self.look([blank] * (1 + self.config.neck.difference))
+            self.collect([place, peak, place, *seen])
         self.layers = [
             LSTMStep(lstm.units, quantized=quantized, name=f"lstm{number}")
             for number in range(1, lstm.layers + 1)
@@ -58,7 +91,7 @@ class Network(tf.Module):
         self.attention = CausalAttention(schedule=self.schedule) if lstm.attention else None
         self.head = Head(self.config.outputs, schedule=self.schedule)
         # Makes the variables of the parts that are not functional models.
-        self.step_features(tf.zeros((1, self.collector.output_shape[-1])), self.initial_state(1))
+        self.step_features(tf.zeros((1, self.feature_width)), self.initial_state(1))
 
     def quantized(self) -> Network:
         """A fake-quantised network with equal weights, folded; its ranges are not yet learnt."""
@@ -72,7 +105,9 @@ class Network(tf.Module):
             quantize_frame_network(fold_batch_norm(part), other.schedule)
             for part in (self.encoder, self.neck)
         )
-        other.collector = quantize_frame_network(self.collector, other.schedule)
+        other.collector = None
+        if self.collector is not None:
+            other.collector = quantize_frame_network(self.collector, other.schedule)
         other._build_memory()
         for mine, theirs in zip(other._memory_parts, self._memory_parts, strict=True):
             # The quantised parts' own variables, their ranges, come after those they share.
@@ -91,6 +126,8 @@ class Network(tf.Module):
             shapes[WINDOW] = (batch, self.config.lstm.attention, units)
         if self.config.neck.difference:
             shapes[MAP] = (batch, *self.neck.output_shape[1:])
+        if self.attends:
+            shapes[PLACE_STATE] = (batch, 2)
         return shapes
 
     def initial_state(self, batch: int) -> State:
@@ -129,15 +166,28 @@ class Network(tf.Module):
         return self.head(hidden), following
 
     def _see(self, grid: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-        """One frame's grid → features, and the state that the neck carries."""
+        """One frame's grid → features, and the states that the neck carries."""
         now = self.neck(grid)
-        if not self.config.neck.difference:
-            return self.collector(now), {}
-        before = state[MAP]
-        if self.schedule is not None:
-            # The grid of the map itself, so that carrying it is a copy.
-            before = self._map_range.fake_quant(before, training=False)
-        return self.collector([now, before]), {MAP: now}
+        following = {}
+        maps = [now]
+        if self.config.neck.difference:
+            maps.append(self._requantize_map(state[MAP]))
+            following[MAP] = now
+        if self.collector is not None:
+            return self.collector(maps if len(maps) > 1 else now), following
+        place, peak, *seen = self.look(maps)
+        following[PLACE_STATE] = place
+        return self.collect([place, peak, self._requantize_place(state), *seen]), following
+
+    def _requantize_map(self, before: tf.Tensor) -> tf.Tensor:
+        """Puts the carried map on the grid that maps have, so that carrying it is a copy."""
+        if self.schedule is None:
+            return before
+        return self._last_range(self.encoder, self.neck).fake_quant(before, training=False)
+
+    def _requantize_place(self, state: State) -> tf.Tensor:
+        before = state[PLACE_STATE]
+        return before if self.schedule is None else PLACE.fake_quant(before)
 
     def requantize_features(self, features: tf.Tensor) -> tf.Tensor:
         """Puts features, given as real values, on the grid that the collector gives them on."""
@@ -146,16 +196,14 @@ class Network(tf.Module):
     @property
     def _features_range(self) -> LearnedRange:
         """Of the last part that computes; what only moves values has no range of its own."""
+        if self.collect is not None:
+            return self.collect.output_range
         return self._last_range(self.encoder, self.neck, self.collector)
 
     @staticmethod
     def _last_range(*parts: keras.Model) -> LearnedRange:
         layers = [layer for part in parts for layer in part.layers]
         return next(r for r in map(output_range, reversed(layers)) if r is not None)
-
-    @property
-    def _map_range(self) -> LearnedRange:
-        return self._last_range(self.encoder, self.neck)
 
     def clip(
         self,
@@ -197,11 +245,72 @@ class Network(tf.Module):
 
         B is static; T may be dynamic, then the memory runs as a loop of the graph.
         """
-        batch = grid.shape[0]
-        state = state if state is not None else self.initial_state(batch)
+        state = state if state is not None else self.initial_state(grid.shape[0])
         following: State = {}
-        segments = _segments(resets)
-        hidden = self._features(grid, state, following, resets, training)
+        maps = self._maps(grid, state, following, resets, training)
+        batch, length = grid.shape[0], grid.shape[1]
+        if self.collector is None:
+            place, peak, *seen = self.look(maps, training=training)
+            looked = tf.concat([place, peak, *seen], axis=-1)
+            looked = tf.reshape(looked, (batch, -1, self.seen_width))
+            looked = tf.ensure_shape(looked, (batch, length, self.seen_width))
+            outputs, remembered = self.recur_seen(
+                looked, state, resets=resets, training=training, dropout=dropout
+            )
+            return outputs, {name: (remembered | following)[name] for name in state}
+        features = self.collector(maps if len(maps) > 1 else maps[0], training=training)
+        features = tf.reshape(features, (batch, -1, self.feature_width))
+        features = tf.ensure_shape(features, (batch, length, self.feature_width))
+        return self._remember(features, state, following, resets, training, dropout)
+
+    def look_at(self, grids: tf.Tensor) -> tf.Tensor:
+        """What an attending neck sees of consecutive frames: ``(N, H', W', C)`` → ``(N, V)``.
+
+        Columns: x, y, peak, then what is there; see :mod:`edgecap_convert.models.look`.
+        """
+        maps = self._maps(grids[None], self.initial_state(1), {}, None, False)
+        return tf.concat(self.look(maps), axis=-1)
+
+    def recur_seen(
+        self,
+        looked: tf.Tensor,
+        state: State | None = None,
+        *,
+        resets: tf.Tensor | None = None,
+        training: bool = False,
+        dropout: Dropout | None = None,
+    ) -> tuple[tf.Tensor, State]:
+        """Everything behind an attending neck: ``(B, T, V)`` of :meth:`look_at` → logits, state."""
+        batch, length = looked.shape[0], looked.shape[1]
+        state = state if state is not None else self.initial_state(batch)
+        if dropout is not None:
+            looked = tf.concat(
+                [looked[..., :GEOMETRY], dropout(looked[..., GEOMETRY:], "seen")], axis=-1
+            )
+        place = looked[..., :2]
+        before = tf.concat([self._requantize_place(state)[:, None], place[:, :-1]], axis=1)
+        if resets is not None:
+            before = before * tf.cast(~resets, tf.float32)[..., None]
+        parts = tf.split(looked, [2, 1, *[self.look.channels] * self.look.parts], axis=-1)
+        parts.insert(2, before)
+        flat = [tf.reshape(part, (-1, part.shape[-1])) for part in parts]
+        features = self.collect(flat, training=training)
+        features = tf.reshape(features, (batch, -1, self.feature_width))
+        features = tf.ensure_shape(features, (batch, length, self.feature_width))
+        # The neck's map is not known here: it stays what it was.
+        following = {PLACE_STATE: place[:, -1], **{k: v for k, v in state.items() if k == MAP}}
+        return self._remember(features, state, following, resets, training, dropout)
+
+    def _remember(
+        self,
+        hidden: tf.Tensor,
+        state: State,
+        following: State,
+        resets: tf.Tensor | None,
+        training: bool,
+        dropout: Dropout | None,
+    ) -> tuple[tf.Tensor, State]:
+        """Features ``(B, T, F)`` → logits ``(B, T, outputs)``, and all states."""
         if dropout is not None:
             hidden = dropout(hidden, "features")
         for number, layer in enumerate(self.layers, 1):
@@ -210,20 +319,47 @@ class Network(tf.Module):
         if self.frame_step is not None:
             hidden = self.frame_step(hidden)
         if self.attention is not None:
+            segments = _segments(resets)
             hidden, following[WINDOW] = self._attend(hidden, state[WINDOW], segments, training)
         if dropout is not None:
             hidden = dropout(hidden, "hidden")
         return self.head(hidden, training=training), {name: following[name] for name in state}
 
-    def frame_features(self, grid: tf.Tensor) -> tf.Tensor:
+    def frame_features(self, grids: tf.Tensor) -> tf.Tensor:
         """What the memory reads of consecutive frames: ``(N, H', W', C)`` → ``(N, F)``."""
-        return self._features(grid[None], self.initial_state(1), {}, None, False)[0]
+        maps = self._maps(grids[None], self.initial_state(1), {}, None, False)
+        if self.collector is not None:
+            return self.collector(maps if len(maps) > 1 else maps[0])
+        place, peak, *seen = self.look(maps)
+        before = tf.concat([tf.zeros_like(place[:1]), place[:-1]], axis=0)
+        return self.collect([place, peak, before, *seen])
 
-    def still_features(self, grid: tf.Tensor, *, training: bool = False) -> tf.Tensor:
+    def still_features(self, grids: tf.Tensor, *, training: bool = False) -> tf.Tensor:
         """What the memory reads of separate frames in which nothing moves."""
-        now = self.neck(grid, training=training)
-        inputs = [now, now] if self.config.neck.difference else now
-        return self.collector(inputs, training=training)
+        now = self.neck(grids, training=training)
+        maps = [now, now] if self.config.neck.difference else [now]
+        if self.collector is not None:
+            return self.collector(maps if len(maps) > 1 else now, training=training)
+        place, peak, *seen = self.look(maps, training=training)
+        return self.collect([place, peak, place, *seen], training=training)
+
+    def still_heat(self, grids: tf.Tensor) -> tf.Tensor:
+        """Where an attending neck looks in separate frames: logits ``(N, H'·W')``."""
+        now = self.neck(grids)
+        return self.look.heat([now, now] if self.config.neck.difference else [now])
+
+    def watch_motion(self, clips: list[np.ndarray]) -> None:
+        """Makes an attending neck look where most changes.
+
+        Args:
+          clips: the encoder's grids of consecutive frames, ``(N, H', W', C)`` each.
+        """
+        changes = []
+        for clip in clips:
+            maps = self.neck(tf.constant(clip.astype(np.float32))).numpy()
+            if len(maps) > 1:
+                changes.append(np.abs(np.diff(maps, axis=0)).mean())
+        self.look.watch_motion(float(np.mean(changes or [1.0])))
 
     def settle_neck(self, grids: np.ndarray) -> None:
         """Sets the statistics of the neck's batch norm to those of some grids."""
@@ -232,30 +368,28 @@ class Network(tf.Module):
         norm.moving_mean.assign(mapped.mean(axis=(0, 1, 2)))
         norm.moving_variance.assign(mapped.var(axis=(0, 1, 2)))
 
-    def _features(
+    def maps(self, grids: tf.Tensor) -> list[tf.Tensor]:
+        """The neck's maps of consecutive frames and, with ``difference``, those before them."""
+        return self._maps(grids[None], self.initial_state(1), {}, None, False)
+
+    def _maps(
         self,
         grid: tf.Tensor,
         state: State,
         following: State,
         resets: tf.Tensor | None,
         training: bool,
-    ) -> tf.Tensor:
-        batch, length = grid.shape[0], tf.shape(grid)[1]
+    ) -> list[tf.Tensor]:
+        """``(B, T, H', W', C)`` → maps of all frames ``(B·T, H', W', C')``, and those before."""
         now = self.neck(tf.reshape(grid, (-1, *grid.shape[2:])), training=training)
         if not self.config.neck.difference:
-            features = self.collector(now, training=training)
-        else:
-            maps = tf.reshape(now, (batch, -1, *now.shape[1:]))
-            before = tf.concat([state[MAP][:, None], maps[:, :-1]], axis=1)
-            if resets is not None:
-                before = before * tf.cast(~resets, tf.float32)[..., None, None, None]
-            before = tf.reshape(before, (-1, *now.shape[1:]))
-            if self.schedule is not None:
-                before = self._map_range.fake_quant(before, training=False)
-            features = self.collector([now, before], training=training)
-            following[MAP] = maps[:, -1]
-        features = tf.reshape(features, (batch, length, features.shape[-1]))
-        return tf.ensure_shape(features, (batch, grid.shape[1], features.shape[-1]))
+            return [now]
+        maps = tf.reshape(now, (grid.shape[0], -1, *now.shape[1:]))
+        before = tf.concat([state[MAP][:, None], maps[:, :-1]], axis=1)
+        if resets is not None:
+            before = before * tf.cast(~resets, tf.float32)[..., None, None, None]
+        following[MAP] = maps[:, -1]
+        return [now, self._requantize_map(tf.reshape(before, (-1, *now.shape[1:])))]
 
     def _attend(
         self, hidden: tf.Tensor, window: tf.Tensor, segments: tf.Tensor | None, training: bool
@@ -279,13 +413,21 @@ class Network(tf.Module):
 
     @property
     def _memory_parts(self) -> tuple[Any, ...]:
-        """All parts behind the features, in a fixed order."""
-        parts = (*self.layers, self.frame_step, self.attention, self.head)
+        """All parts that know no batch norm, in a fixed order."""
+        parts = (
+            self.look,
+            self.collect,
+            *self.layers,
+            self.frame_step,
+            self.attention,
+            self.head,
+        )
         return tuple(part for part in parts if part is not None)
 
     @property
     def _parts(self) -> tuple[Any, ...]:
-        return self.encoder, self.neck, self.collector, *self._memory_parts
+        parts = (self.encoder, self.neck, self.collector, *self._memory_parts)
+        return tuple(part for part in parts if part is not None)
 
     @property
     def weights(self) -> list[tf.Variable]:
@@ -298,9 +440,26 @@ class Network(tf.Module):
         return [weight for part in self._parts for weight in part.trainable_weights]
 
     @property
+    def frame_weights(self) -> list[tf.Variable]:
+        """Those of the trainable weights that make the features of a single frame."""
+        parts = (self.encoder, self.neck, self.collector, self.look, self.collect)
+        return [w for part in parts if part is not None for w in part.trainable_weights]
+
+    @property
     def memory_weights(self) -> list[tf.Variable]:
         """Those of the trainable weights that lie behind the encoder."""
         return [weight for part in self._parts[1:] for weight in part.trainable_weights]
+
+    @property
+    def looking_weights(self) -> list[tf.Variable]:
+        """Those that decide where an attending neck looks."""
+        return [*self.neck.trainable_weights, self.look.kernel]
+
+    @property
+    def seen_weights(self) -> list[tf.Variable]:
+        """Those of the trainable weights that lie behind what an attending neck sees."""
+        parts = self._memory_parts[1:]
+        return [weight for part in parts for weight in part.trainable_weights]
 
     def get_arrays(self) -> dict[str, np.ndarray]:
         """All weights by a name that is unique and the same for every build of a config."""

@@ -18,7 +18,7 @@ from edgecap.quantization import quantize
 from edgecap.spec import DecisionSpec, TensorSpec
 from edgecap.streaming import StreamingModel
 from edgecap_convert.export.graph import FEATURES, LOGITS, convert_recurrent
-from edgecap_convert.models.network import MAP, Network, normalize
+from edgecap_convert.models.network import NECK_STATES, Network, normalize
 from edgecap_convert.training.predict import network_predictor
 
 
@@ -154,7 +154,7 @@ def teacher_forced(
     reference = tf.function(
         lambda row, state: quantized.step_features(quantized.requantize_features(row), state)
     )
-    state = {n: v for n, v in quantized.initial_state(1).items() if n != MAP}
+    state = {n: v for n, v in quantized.initial_state(1).items() if n not in NECK_STATES}
     errors: dict[str, list[npt.NDArray[np.float64]]] = {}
     for row in features:
         given = {FEATURES: row[None], **{name: value.numpy() for name, value in state.items()}}

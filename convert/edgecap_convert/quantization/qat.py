@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 import tf_keras as keras
+from tqdm import tqdm
 
-from edgecap_convert.data import SequenceBatch, TrainingData, batches
+from edgecap.evaluation import Predictor, Recording
+from edgecap_convert.data import PoolEntry, SequenceBatch, TrainingData, batches
 from edgecap_convert.data.sequences import Cursor
+from edgecap_convert.export.graph import Int8Encoder
 from edgecap_convert.models.network import Network, State, normalize
 from edgecap_convert.training.checkpoints import Checkpoints
-from edgecap_convert.training.config import TrainConfig
+from edgecap_convert.training.config import StageConfig, TrainConfig
+from edgecap_convert.training.features import (
+    FeatureRecordings,
+    FeatureStore,
+    PooledItems,
+    SeenItems,
+    encoder_digest,
+    spread,
+)
 from edgecap_convert.training.optimise import History, Hooks, optimise, optimizer
 from edgecap_convert.training.predict import NetworkPredictor
-from edgecap_convert.training.stages import validation_score
+from edgecap_convert.training.runs import FEATURES
+from edgecap_convert.training.stages import encoder_learns, feature_store, validation_score
 from edgecap_convert.training.updates import SequenceUpdate
 
 STAGE = "qat"
 _QAT, _CALIBRATION = 14, 15
 _CALIBRATION_BATCHES = 40
+# Items that are taught, at most: their grids take time.
+_ITEMS = 600
 # From here on ranges stand still and weights settle into them.
 _FREEZE_SHARE = 0.6
 
@@ -45,19 +63,24 @@ def train_quantized(
     data: TrainingData,
     *,
     seed: int,
+    folder: Path,
     checkpoints: Checkpoints | None = None,
 ) -> QuantizedTraining:
     """Fake-quantises a trained network, learns its ranges, and trains it on.
 
     Ranges are first learnt along ordered sequences with carried state and no weight updates;
-    then all weights move, and the ranges with them; then the ranges freeze. What is learnt is to
+    then the weights move, and the ranges with them; then the ranges freeze. What is learnt is to
     answer like the float network at every frame: a few hundred steps on the labels themselves
     wander away from what the float training had found.
+
+    With ``config.freeze_encoder``, encoder and neck keep their weights, and their ranges once they
+    are learnt; what remembers is trained on the grids that the int8 kernels of the encoder compute.
 
     Args:
       network: float, trained; not changed.
       config: ``config.qat`` with 0 steps leaves the ranges' calibration only.
       data: the training's material. seed: as for the training.
+      folder: of the run, for features.
       checkpoints: if given, it goes on where it was stopped.
     """
     keras.utils.set_random_seed(seed)
@@ -66,13 +89,14 @@ def train_quantized(
     assert schedule is not None
     stage = config.qat
 
-    def begin(cursor: Cursor | None, salt: int = _QAT) -> Iterator[SequenceBatch]:
+    def images(cursor: Cursor | None, salt: int = _QAT) -> Iterator[SequenceBatch]:
         return batches(
             data.draw, batch=stage.batch, length=stage.length, seed=seed + salt, start=cursor
         )
 
-    if checkpoints is None or checkpoints.load(STAGE) is None:
-        _calibrate(quantized, begin(None, _CALIBRATION), stage.batch)
+    begun = checkpoints.load(STAGE) if checkpoints is not None else None
+    if begun is None or config.freeze_encoder:
+        _calibrate(quantized, images(None, _CALIBRATION), stage.batch)
     schedule.follow()
     if not stage.steps:
         schedule.freeze()
@@ -83,24 +107,28 @@ def train_quantized(
         if step == freeze_at:
             schedule.freeze()
 
-    predict = NetworkPredictor(quantized, data.task)
-    validation = data.validation.first(config.validation_limit)
-    variables = quantized.trainable_weights
-    adam = optimizer(stage, variables)
+    lesson = _Lesson(quantized.trainable_weights, images, network)
+    predict: Predictor = NetworkPredictor(quantized, data.task)
+    validation: Iterable[Recording] = data.validation.first(config.validation_limit)
+    if config.freeze_encoder:
+        frozen = FrozenEncoder(network, quantized, config, data, folder)
+        lesson = frozen.lesson(stage, seed + _QAT)
+        predict, validation = frozen.predict, frozen.recordings(validation)
+    adam = optimizer(stage, lesson.variables)
     update = SequenceUpdate(
         quantized,
-        variables,
+        lesson.variables,
         adam,
         task=data.task,
         stage=stage,
         seed=seed + _QAT,
         moving_ranges=True,
-        teacher=network,
+        teacher=lesson.teacher,
     )
     history = optimise(
         STAGE,
         stage,
-        begin,
+        lesson.batches,
         update,
         weights=quantized.weights,
         slots=adam.variables,
@@ -116,6 +144,86 @@ def train_quantized(
     )
     schedule.freeze()
     return QuantizedTraining(network, quantized, history)
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    """What is learnt from what.
+
+    Attributes:
+      variables: move. batches: behind a cursor. teacher: is imitated, unless the batches' targets
+        are its answers already.
+    """
+
+    variables: list[tf.Variable]
+    batches: Callable[[Cursor | None], Iterator[SequenceBatch]]
+    teacher: Network | None
+
+
+class FrozenEncoder:
+    """Trains what remembers on the features that the int8 encoder computes.
+
+    Args:
+      network: float, the teacher. quantized: calibrated.
+      config, data: of the training. folder: of the run.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        quantized: Network,
+        config: TrainConfig,
+        data: TrainingData,
+        folder: Path,
+    ) -> None:
+        self._network, self._quantized = network, quantized
+        self._data = data
+        self._student = NetworkPredictor(quantized, data.task)
+        self._teacher = NetworkPredictor(network, data.task)
+        self._store = FeatureStore(
+            folder / FEATURES / encoder_digest(quantized),
+            Int8Encoder(quantized),
+            limit_bytes=config.cache_bytes,
+        )
+        own = encoder_learns(config) or config.joint.steps > 0
+        self._float_store = feature_store(
+            network, self._teacher, folder if own else None, config.cache_bytes
+        )
+        self.predict = self._student.recur
+
+    @property
+    def _see(self) -> Callable[[Any], Any] | None:
+        return self._student.look if self._quantized.attends else None
+
+    def recordings(self, recordings: Any) -> FeatureRecordings:
+        """The same recordings as the int8 encoder, and an attending neck, see them."""
+        return FeatureRecordings(recordings, self._store, see=self._see)
+
+    def lesson(self, stage: StageConfig, seed: int) -> _Lesson:
+        """The pool's items with the float network's answers."""
+        pool = PooledItems(self._data.pool(), self._store)
+        strata = [spread([entries], _ITEMS // len(pool.strata)) for entries in pool.strata]
+        inputs: dict[str, npt.NDArray[Any]] = {}
+        taught: dict[str, npt.NDArray[np.float32]] = {}
+        with tqdm([e for entries in strata for e in entries], desc="   taught", unit="item") as bar:
+            for entry in bar:
+                grids = pool.grids(entry)
+                inputs[entry.key] = self._see(grids) if self._see is not None else grids
+                taught[entry.key] = self._teach(entry)
+        items = SeenItems(strata, inputs, taught)
+        network = self._quantized
+        variables = network.seen_weights if network.attends else network.memory_weights
+
+        def begin(cursor: Cursor | None) -> Iterator[SequenceBatch]:
+            return batches(
+                items.draw, batch=stage.batch, length=stage.length, seed=seed, start=cursor
+            )
+
+        return _Lesson(variables, begin, None)
+
+    def _teach(self, entry: PoolEntry) -> npt.NDArray[np.float32]:
+        grids: Any = self._float_store.grids(entry.key, entry.images)
+        return self._teacher.recur(self._teacher.look(grids) if self._network.attends else grids)
 
 
 def _calibrate(network: Network, source: Iterator[SequenceBatch], batch: int) -> None:

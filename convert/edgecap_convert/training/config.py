@@ -23,6 +23,9 @@ else:
 
 _FASTEST_HZ = 240.0
 _LOUDEST = 10.0
+_WIDEST_ZOOM = 4.0
+_SHARPEST = 10.0
+TARGETS = ("tip", "middle")
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,62 @@ class SplitConfig:
 
 
 @dataclass(frozen=True)
+class LookConfig:
+    """How a neck that attends learns where to look, and how what it sees is varied.
+
+    Where to look is taken from the clips themselves: what moves in front of a still background.
+
+    Attributes:
+      steps: weight updates; 0 leaves the stage out: then the neck looks where most changes.
+      batch: single frames a step.
+      learning_rate: of the neck.
+      encoder_rate: of the encoder, as a share of that; 0 leaves it as it is.
+      sharpen: the heat map is multiplied by this once it is learnt: many faint cells draw the place
+        towards the middle of the frame.
+      target: ``tip``, the end of what moves that is farthest from the border of the frame where it
+        comes in, such as a fingertip; or ``middle``.
+      zoom, shift, noise: the places are scaled by 1/(1 + zoom) to 1 + zoom, moved by up to this
+        share of the frame, alike over a row, and blurred by this share.
+      dropout: share of what is seen that is dropped.
+    """
+
+    steps: int = 0
+    batch: int = 128
+    learning_rate: float = 3e-3
+    encoder_rate: float = 0.0
+    sharpen: float = 1.0
+    target: str = "tip"
+    zoom: float = 0.0
+    shift: float = 0.0
+    noise: float = 0.0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.batch < 1:
+            raise ConfigError("look: expected steps of 0 or more, and a batch of 1 or more")
+        if not 0 < self.learning_rate < 1:
+            raise ConfigError(
+                f"look.learning_rate: expected between 0 and 1; got {self.learning_rate}"
+            )
+        if self.target not in TARGETS:
+            raise ConfigError(
+                f"look.target: expected one of {', '.join(TARGETS)}; got {self.target!r}"
+            )
+        for name in ("encoder_rate", "shift", "noise", "dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"look.{name}: expected 0 to 1; got {getattr(self, name)}")
+        if not 1 <= self.sharpen <= _SHARPEST:
+            raise ConfigError(f"look.sharpen: expected 1 to {_SHARPEST:g}; got {self.sharpen}")
+        if not 0 <= self.zoom <= _WIDEST_ZOOM:
+            raise ConfigError(f"look.zoom: expected 0 to {_WIDEST_ZOOM:g}; got {self.zoom}")
+
+    @property
+    def stage(self) -> StageConfig:
+        """As a stage of single frames."""
+        return StageConfig(self.steps, self.batch, 1, self.learning_rate, max(1, self.steps), 0)
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """A whole training.
 
@@ -110,13 +169,18 @@ class TrainConfig:
       variants: augmented versions of each clip in the pool for the recurrent stage.
       scenes: number of scenes in that pool, for synthetic data.
       grace: at the start of a clip nothing can be known: no loss for this share of it.
+      ramp: the weight of a frame grows from 1 by this much over a whole clip.
       longest: frames at most that are drawn from a clip at a time.
       validation_limit: recordings at most that a validation during training looks at.
       cache_gb: decoded frames, and features, on disk at most; what is above is computed anew each
         time it is needed.
       checkpoint_s: seconds between checkpoints: what a stop can lose at most.
+      freeze_encoder: in quantisation-aware training, encoder and neck keep their weights; only what
+        remembers learns, on features that the quantised encoder has computed. Minutes instead of
+        hours with a large encoder.
       pretrain: the encoder learns to say where the object of synthetic scenes is, on single frames
         and without validation; left out where ``encoder.weights`` says that it can see already.
+      look: where a neck that attends looks.
       recurrent: neck, LSTM and head on features that are computed once. joint: all weights, end to
         end. qat: quantisation-aware, at conversion.
     """
@@ -133,10 +197,13 @@ class TrainConfig:
     variants: int = 6
     scenes: int = 650
     grace: float = 0.25
+    ramp: float = 0.0
     longest: int = 240
     validation_limit: int = 400
     cache_gb: float = 20.0
     checkpoint_s: float = 15.0
+    freeze_encoder: bool = False
+    look: LookConfig = field(default_factory=LookConfig)
     pretrain: StageConfig = StageConfig(500, 128, 1, 5e-3, 500, 0)
     recurrent: StageConfig = StageConfig(1200, 48, 48, 1e-2, 120, 4, noise=0.08)
     joint: StageConfig = StageConfig(200, 16, 24, 1e-3, 50, 0)

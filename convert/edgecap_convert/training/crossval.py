@@ -21,6 +21,7 @@ from edgecap.errors import ConfigError, DataError
 from edgecap.evaluation import evaluate, model_predictor
 from edgecap.extras import require_convert
 from edgecap.recordings import SYNTHETIC
+from edgecap_convert.data.clips import check_classes
 from edgecap_convert.data.splits import cross_validation
 from edgecap_convert.training import runs
 from edgecap_convert.training.config import TrainConfig
@@ -78,6 +79,7 @@ def cross_validate(
     if data.startswith(SYNTHETIC):
         raise DataError(f"{data}: scenes are endless; there are no folds to cross-validate on")
     dataset = open_dataset(data, task=config.task)
+    check_classes(dataset)
     count = len(
         cross_validation(
             dataset.clips,

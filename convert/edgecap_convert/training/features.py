@@ -59,15 +59,15 @@ class FeatureStore:
           ``(N, H', W', C)`` float16; mapped, not loaded, where they come from disk.
         """
         path = self._folder / key[:2] / f"{key}.npy"
-        kept = _map(path)
+        kept = map_array(path)
         if kept is not None:
             self._count(key, kept.nbytes)
             return kept
         made = self._encode(images()).astype(np.float16)
         if self._count(key, made.nbytes):
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, _npy(made))
-            return _map(path) if len(made) else made  # type: ignore[return-value]
+            write_atomically(path, npy(made))
+            return map_array(path) if len(made) else made  # type: ignore[return-value]
         return made
 
     def _count(self, key: str, size: int) -> bool:
@@ -96,37 +96,112 @@ class PooledItems:
         self._strata = list(strata.values())
         self._entries, self._store = entries, store
 
-    def fill(self) -> None:
-        """Computes what is not there yet, with progress."""
-        with tqdm(self._entries, desc=" features", unit="item") as bar:
+    def fill(self, begin: float = 0.0) -> None:
+        """Computes what is not there yet, with progress.
+
+        Args:
+          begin: at which share of the items, so that workers with a common folder meet late.
+        """
+        first = round(begin * len(self._entries))
+        entries = [*self._entries[first:], *self._entries[:first]]
+        with tqdm(entries, desc=" features", unit="item") as bar:
             for entry in bar:
                 self._store.grids(entry.key, entry.images)
 
+    def look(self, see: Callable[[Grids], npt.NDArray[np.float32]]) -> SeenItems:
+        """The same items as an attending neck sees them: a few numbers a frame, in memory."""
+        with tqdm(self._entries, desc="  looking", unit="item") as bar:
+            seen = {e.key: see(self._store.grids(e.key, e.images)) for e in bar}
+        return SeenItems(self._strata, seen)
+
+    @property
+    def strata(self) -> Sequence[Sequence[PoolEntry]]:
+        """The entries, by what they are drawn from equally often."""
+        return self._strata
+
+    def grids(self, entry: PoolEntry) -> Grids:
+        """The encoder's grids of an entry's frames."""
+        return self._store.grids(entry.key, entry.images)
+
     def deviation(self) -> float:
         """The mean deviation of the grids' values, of some items."""
-        chosen = np.linspace(0, len(self._entries) - 1, 16).astype(int)
-        entries = [self._entries[i] for i in sorted(set(chosen.tolist()))]
-        grids = (self._store.grids(entry.key, entry.images) for entry in entries)
+        grids = (self.grids(entry) for entry in spread(self._strata, 16))
         return float(np.mean([array.astype(np.float32).std() for array in grids]))
 
     def draw(self, number: int, rng: np.random.Generator) -> Item:
         """See ``edgecap_convert.data.sequences.Draw``."""
-        entries = self._strata[int(rng.integers(len(self._strata)))]
-        entry = entries[int(rng.integers(len(entries)))]
-        targets, weights = entry.truth()
-        joined = len(self._strata) > 1 and bool(rng.random() < _JOIN_PROBABILITY)
-        return Item(self._store.grids(entry.key, entry.images), targets, weights, joined)
+        entry, joined = choose(self._strata, rng)
+        return Item(self._store.grids(entry.key, entry.images), *entry.truth(), joined)
+
+
+class SeenItems:
+    """Draws items of a pool; their inputs are what an attending neck has seen.
+
+    Args:
+      strata: drawn from equally often.
+      seen: of each item, by key; ``(N, V)`` float32, or the encoder's grids.
+      taught: what a teacher answered, ``(N, labels)`` by key, in place of the truth.
+    """
+
+    def __init__(
+        self,
+        strata: Sequence[Sequence[PoolEntry]],
+        seen: dict[str, npt.NDArray[Any]],
+        taught: dict[str, npt.NDArray[np.float32]] | None = None,
+    ) -> None:
+        self._strata, self._seen, self._taught = strata, seen, taught
+
+    def everything(self) -> npt.NDArray[np.float32]:
+        """All frames of all items, ``(N, V)``."""
+        return np.concatenate(list(self._seen.values()))
+
+    def draw(self, number: int, rng: np.random.Generator) -> Item:
+        """See ``edgecap_convert.data.sequences.Draw``."""
+        entry, joined = choose(self._strata, rng)
+        seen = self._seen[entry.key]
+        if self._taught is not None:
+            # The teacher began each item from a reset state.
+            return Item(seen, self._taught[entry.key], np.ones(len(seen), np.float32))
+        return Item(seen, *entry.truth(), joined)
+
+
+def spread(strata: Sequence[Sequence[PoolEntry]], count: int) -> list[PoolEntry]:
+    """At most ``count`` entries, evenly chosen from all."""
+    entries = [entry for each in strata for entry in each]
+    chosen = np.linspace(0, len(entries) - 1, count).astype(int)
+    return [entries[i] for i in sorted(set(chosen.tolist()))]
+
+
+def choose(
+    strata: Sequence[Sequence[PoolEntry]], rng: np.random.Generator
+) -> tuple[PoolEntry, bool]:
+    """Draws an item, and whether it goes on with the state that the one before it left."""
+    entries = strata[int(rng.integers(len(strata)))]
+    entry = entries[int(rng.integers(len(entries)))]
+    return entry, len(strata) > 1 and bool(rng.random() < _JOIN_PROBABILITY)
 
 
 class FeatureRecordings:
-    """Recordings whose ``images`` are the grids of an encoder, for a predictor that reads those."""
+    """Recordings whose ``images`` are the grids of an encoder, for a predictor that reads those.
 
-    def __init__(self, recordings: Recordings, store: FeatureStore) -> None:
-        self._recordings, self._store = recordings, store
+    Args:
+      see: if given, they are what it makes of the grids.
+    """
+
+    def __init__(
+        self,
+        recordings: Recordings,
+        store: FeatureStore,
+        *,
+        see: Callable[[Grids], npt.NDArray[np.float32]] | None = None,
+    ) -> None:
+        self._recordings, self._store, self._see = recordings, store, see
 
     def __iter__(self) -> Iterator[Recording]:
         for key, recording in zip(self._recordings.keys(), self._recordings, strict=True):
             grids: Any = self._store.grids(f"{key}-recorded", partial(_images, recording))
+            if self._see is not None:
+                grids = self._see(grids)
             yield dataclasses.replace(recording, images=grids)
 
 
@@ -144,15 +219,16 @@ def encoder_digest(network: Network) -> str:
     return digest.hexdigest()[:24]
 
 
-def _npy(array: npt.NDArray[np.float16]) -> bytes:
+def npy(array: npt.NDArray[Any]) -> bytes:
+    """An array as the bytes of a ``.npy`` file."""
     buffer = io.BytesIO()
     np.save(buffer, array)
     return buffer.getvalue()
 
 
-def _map(path: Path) -> Grids | None:
+def map_array(path: Path) -> Any:
     """The array in a file, mapped; ``None`` if there is none or it is damaged."""
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return None

@@ -13,29 +13,33 @@ def sequence_loss(
     *,
     scale: tf.Tensor,
     smoothing: float = 0.0,
+    total: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """The weighted mean over all frames.
 
     Args:
       outputs: ``(B, T, labels)``: logits, or values.
-      targets: ``(B, T)`` int64 classes, or ``(B, T, labels)`` float32.
+      targets: ``(B, T)`` int64 classes, or ``(B, T, labels)`` float32: probabilities or values.
       weights: ``(B, T)``.
       task: classification: cross-entropy; multilabel: binary cross-entropy, averaged over labels;
         regression: squared error in units of ``scale``, averaged over values.
       scale: ``(labels,)``, deviation of the values.
       smoothing: share of the probability given to all labels alike (Szegedy et al. 2016).
+      total: what the sum is divided by, if not by that of ``weights``: of a part of a batch, the
+        losses then add up to the batch's.
     """
     if task == "classification":
         labels = outputs.shape[-1]
-        truth = tf.one_hot(targets, labels, on_value=1 - smoothing + smoothing / labels)
-        truth = tf.maximum(truth, smoothing / labels)
+        truth = targets if targets.dtype.is_floating else tf.one_hot(targets, labels)
+        truth = truth * (1 - smoothing) + smoothing / labels
         losses = tf.nn.softmax_cross_entropy_with_logits(truth, outputs)
     elif task == "multilabel":
         truth = targets * (1 - smoothing) + smoothing / 2
         losses = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(truth, outputs), axis=-1)
     else:
         losses = tf.reduce_mean(tf.square((outputs - targets) / scale), axis=-1)
-    return tf.reduce_sum(losses * weights) / tf.maximum(tf.reduce_sum(weights), 1e-6)
+    total = tf.reduce_sum(weights) if total is None else total
+    return tf.reduce_sum(losses * weights) / tf.maximum(total, 1e-6)
 
 
 def distillation_loss(

@@ -9,7 +9,7 @@ from edgecap.dataset import open_dataset
 from edgecap.errors import DataError
 from edgecap.recordings import SYNTHETIC
 from edgecap_convert.data import TrainingData
-from edgecap_convert.data.clips import ClipData, usable
+from edgecap_convert.data.clips import ClipData, check_classes, usable
 from edgecap_convert.data.frames import FrameCache
 from edgecap_convert.data.scenes import SceneData
 from edgecap_convert.data.splits import Split, cross_validation, split_clips
@@ -61,6 +61,9 @@ def open_material(
             raise DataError(f"{name}: scenes are endless, and classification: they have no folds")
         return SceneData(name, config.frames, pool=config.scenes)
     dataset = open_dataset(name, task=config.task)
+    # Decoding may take hours: what is wrong with labels or split is told before.
+    check_classes(dataset)
+    choose_split(dataset.clips, config, seed=seed, fold=fold)
     frames = config.frames
     cache = FrameCache(frames.input, frames.rate_hz, limit_bytes=config.cache_bytes)
     report = cache.fill(dataset.clips, strict=strict)
@@ -73,6 +76,7 @@ def open_material(
         augment=config.augment,
         variants=config.variants,
         grace=config.grace,
+        ramp=config.ramp,
         longest=config.longest,
     )
 

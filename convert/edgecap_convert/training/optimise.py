@@ -14,6 +14,7 @@ from tqdm import tqdm
 from edgecap_convert.data.sequences import Cursor, SequenceBatch
 from edgecap_convert.training.checkpoints import Checkpoints, Snapshot
 from edgecap_convert.training.config import StageConfig
+from edgecap_convert.training.distribute import ALONE, Workers
 
 _WARM_UP_SHARE = 0.06
 
@@ -73,7 +74,7 @@ class Update(Protocol):
         ...
 
     def carried(self) -> dict[str, np.ndarray]:
-        """What the next step depends on besides weights and batch."""
+        """What the next step depends on besides weights and batch: arrays with a row per row."""
         ...
 
     def carry_on(self, carried: dict[str, np.ndarray]) -> None:
@@ -100,12 +101,15 @@ class Hooks:
       on_step: told the number of each step before it is taken, also of those taken before a stop.
       log: takes the figures of every step.
       checkpoints: if given, the stage can be stopped and gone on with.
+      workers: who train together. The chief validates and keeps the checkpoints, which are of the
+        whole batch, so that any number of workers can go on from them.
     """
 
     validate: Callable[[], float] | None = None
     on_step: Callable[[int], None] | None = None
     log: Log | None = None
     checkpoints: Checkpoints | None = None
+    workers: Workers = ALONE
 
 
 def optimise(
@@ -130,7 +134,7 @@ def optimise(
       hooks: see there.
     """
     hooks = hooks or Hooks()
-    progress = _Progress(name, [*weights, *(slots or [])], len(weights), update, hooks.checkpoints)
+    progress = _Progress(name, stage.batch, [*weights, *(slots or [])], len(weights), update, hooks)
     history = progress.history
     step = progress.restore()
     if progress.finished:
@@ -141,7 +145,13 @@ def optimise(
     if hooks.on_step is not None:
         for done in range(1, step + 1):
             hooks.on_step(done)
-    with tqdm(total=stage.steps, initial=step, desc=f"{name:>9}", unit="step") as bar:
+    with tqdm(
+        total=stage.steps,
+        initial=step,
+        desc=f"{name:>9}",
+        unit="step",
+        disable=not hooks.workers.chief,
+    ) as bar:
         if step == 0:
             # Step 0 counts: a stage must not leave a network worse than it found it.
             _validate(hooks, progress, stage, step)
@@ -167,7 +177,9 @@ def optimise(
 def _validate(hooks: Hooks, progress: _Progress, stage: StageConfig, step: int) -> None:
     if hooks.validate is None:
         return
-    score = hooks.validate()
+    workers = hooks.workers
+    progress.agree()
+    score = float(workers.from_chief(hooks.validate() if workers.chief else 0.0))
     progress.judge(score, step, keep_best=stage.keep == "best")
     if hooks.log is not None:
         hooks.log.scalars(progress.history.stage, step, validation=score)
@@ -179,10 +191,11 @@ class _Progress:
     def __init__(
         self,
         name: str,
+        batch: int,
         variables: list[tf.Variable],
         kept_count: int,
         update: Update,
-        checkpoints: Checkpoints | None,
+        hooks: Hooks,
     ) -> None:
         self.history = History(name)
         self.cursor: Cursor | None = None
@@ -191,7 +204,12 @@ class _Progress:
         self._variables, self._kept_count = variables, kept_count
         self._kept: list[np.ndarray] | None = None
         self._best: float | None = None
-        self._update, self._checkpoints = update, checkpoints
+        self._batch, self._update = batch, update
+        self._checkpoints, self._workers = hooks.checkpoints, hooks.workers
+
+    def agree(self) -> None:
+        """Gives all workers the chief's weights, should other processors have rounded elsewhere."""
+        self._workers.agree(self._variables)
 
     def judge(self, score: float, step: int, *, keep_best: bool) -> None:
         """Takes note of a validation."""
@@ -208,6 +226,7 @@ class _Progress:
         if self._kept is not None:
             for variable, value in zip(self._variables, self._kept, strict=False):
                 variable.assign(value)
+        self.agree()
         self.finished = True
         if self._checkpoints is not None:
             kept = self._variables[: self._kept_count]
@@ -216,13 +235,18 @@ class _Progress:
 
     def save_if_due(self, step: int) -> bool:
         """Whether the checkpoint was written."""
-        if self._checkpoints is None or not self._checkpoints.due():
+        workers = self._workers
+        due = self._checkpoints is not None and self._checkpoints.due()
+        if not workers.from_chief(due if workers.count == 1 else np.int64(due)):
             return False
-        arrays = {f"variable{i}": v.numpy() for i, v in enumerate(self._variables)}
-        arrays |= {f"kept{i}": value for i, value in enumerate(self._kept or [])}
-        arrays |= {f"carried:{name}": value for name, value in self._update.carried().items()}
         assert self.cursor is not None
-        arrays["cursor"] = self.cursor
+        rows = {f"carried:{name}": value for name, value in self._update.carried().items()}
+        rows["cursor"] = self.cursor
+        arrays = {name: workers.joint(array, self._batch) for name, array in rows.items()}
+        if self._checkpoints is None:
+            return False
+        arrays |= {f"variable{i}": v.numpy() for i, v in enumerate(self._variables)}
+        arrays |= {f"kept{i}": value for i, value in enumerate(self._kept or [])}
         self._checkpoints.save(self.history.stage, Snapshot(self._meta() | {"step": step}, arrays))
         return True
 
@@ -238,8 +262,16 @@ class _Progress:
     def restore(self) -> int:
         """Takes up a checkpoint; returns the last step that it knows of, 0 if there is none."""
         snapshot = self._checkpoints.load(self.history.stage) if self._checkpoints else None
-        if snapshot is None:
-            return 0
+        step = self._take_up(snapshot) if snapshot is not None else 0
+        if self._workers.count > 1:
+            step = self._share(step)
+        self.agree()
+        if step and not self.finished:
+            self._take_up_rows(snapshot.arrays if snapshot is not None else {})
+        return step
+
+    def _take_up(self, snapshot: Snapshot) -> int:
+        """What is the same for all rows."""
         meta, arrays = snapshot.meta, snapshot.arrays
         self.history.loss = list(meta["loss"])
         self.history.validated = [(step, score) for step, score in meta["validated"]]
@@ -251,12 +283,31 @@ class _Progress:
             return len(self.history.loss)
         if "kept0" in arrays:
             self._kept = [arrays[f"kept{i}"] for i in range(self._kept_count)]
-        prefix = "carried:"
-        self._update.carry_on(
-            {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
-        )
-        self.cursor = arrays["cursor"]
         return int(meta["step"])
+
+    def _take_up_rows(self, arrays: dict[str, np.ndarray]) -> None:
+        """The state of this worker's rows, of which the chief knows."""
+        workers, batch = self._workers, self._batch
+
+        def joint(name: str, like: np.ndarray) -> np.ndarray:
+            blank = np.zeros((batch, *like.shape[1:]), like.dtype)
+            return workers.from_chief(arrays.get(name, blank))
+
+        carried = {
+            name: joint(f"carried:{name}", like)[workers.rows(batch)]
+            for name, like in self._update.carried().items()
+        }
+        self._update.carry_on(carried)
+        self.cursor = joint("cursor", np.zeros((batch, 2), np.int64))
+
+    def _share(self, step: int) -> int:
+        """Gives all workers what the chief took up."""
+        best = np.nan if self._best is None else self._best
+        mine = np.array([step, self.finished, self.misses, best], np.float64)
+        shared = self._workers.from_chief(mine)
+        self.finished, self.misses = bool(shared[1]), int(shared[2])
+        self._best = None if np.isnan(shared[3]) else float(shared[3])
+        return int(shared[0])
 
 
 def _status(history: History) -> str:

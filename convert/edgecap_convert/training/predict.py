@@ -44,6 +44,18 @@ class NetworkPredictor:
             ],
         )
         self._collect = tf.function(network.frame_features)
+        if network.attends:
+            self._look = tf.function(
+                network.look_at,
+                input_signature=[tf.TensorSpec((None, *network.encoder.output_shape[1:]))],
+            )
+            self._recur_seen = tf.function(
+                lambda seen, state: network.recur_seen(seen[None], state),
+                input_signature=[
+                    tf.TensorSpec((None, network.seen_width)),
+                    {name: tf.TensorSpec(shape) for name, shape in shapes.items()},
+                ],
+            )
 
     def encode(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """``(N, H, W, 3)`` uint8 → the encoder's grids ``(N, H', W', C)`` float32."""
@@ -55,13 +67,22 @@ class NetworkPredictor:
         """``(N, H, W, 3)`` uint8 of consecutive frames → what the memory reads, ``(N, F)``."""
         return self._collect(tf.constant(self.encode(images))).numpy()
 
-    def recur(self, grids: npt.NDArray[Any]) -> Probabilities:
-        """``(N, H', W', C)`` from a reset state → probabilities or values ``(N, labels)``."""
+    def look(self, grids: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """What an attending neck sees of consecutive frames' grids, ``(N, V)``."""
+        return self._look(grids.astype(np.float32)).numpy()
+
+    def recur(self, inputs: npt.NDArray[Any]) -> Probabilities:
+        """From a reset state to probabilities or values ``(N, labels)``.
+
+        Args:
+          inputs: grids ``(N, H', W', C)``, or what a neck has seen ``(N, V)``.
+        """
+        recur = self._recur if inputs.ndim > 2 else self._recur_seen
         state = self._network.initial_state(1)
         chunks = []
-        for first in range(0, len(grids), _STEPS_A_CHUNK):
-            part = grids[first : first + _STEPS_A_CHUNK].astype(np.float32)
-            outputs, state = self._recur(part, state)
+        for first in range(0, len(inputs), _STEPS_A_CHUNK):
+            part = inputs[first : first + _STEPS_A_CHUNK].astype(np.float32)
+            outputs, state = recur(part, state)
             chunks.append(self._activation(outputs[0]).numpy())
         return np.concatenate(chunks)
 

@@ -125,7 +125,8 @@ def claim_folder(path: Path) -> bool:
     try:
         made = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
-        taken = any(path.iterdir())
+        # A stop while the first file was written leaves its beginning.
+        taken = any(entry.suffix != ".tmp" for entry in path.iterdir())
     except OSError as error:
         raise ConfigError(f"{path}: no place for a run: {error.strerror}") from error
     if taken:
@@ -229,9 +230,26 @@ def save_results(
     _write_json(run.path / METRICS_FILE, metrics)
 
 
-def save_split(run: Run, split: dict[str, Any]) -> None:
-    """Writes ``split.json``."""
-    _write_json(run.path / SPLIT_FILE, split)
+def settle_split(run: Run, split: dict[str, Any]) -> None:
+    """Writes ``split.json``, or holds a run that was begun to the one that is there.
+
+    Raises:
+      DataError: the clips are not those that the run was begun with.
+    """
+    path = run.path / SPLIT_FILE
+    if not path.is_file():
+        _write_json(path, split)
+        return
+    try:
+        begun_with = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+    if begun_with != json.loads(json.dumps(split)):
+        raise DataError(
+            f"{run.data} is not what it was when {run.path} was begun (clips came, went, changed "
+            "or were renamed): some would train and validate alike. Choose another folder with "
+            "--out"
+        )
 
 
 def open_run(path: str | Path, *, finished: bool = True) -> Run:

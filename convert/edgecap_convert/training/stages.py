@@ -7,6 +7,7 @@ computed once, which takes minutes at most; only then is the whole network moved
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -21,22 +22,27 @@ from edgecap_convert.data.frames import default_cache
 from edgecap_convert.data.scenes import PoseData
 from edgecap_convert.data.sequences import Cursor, Draw
 from edgecap_convert.models.config import NetworkConfig
+from edgecap_convert.models.look import GEOMETRY
 from edgecap_convert.models.network import Network, normalize
 from edgecap_convert.training.checkpoints import Checkpoints
 from edgecap_convert.training.config import StageConfig, TrainConfig
+from edgecap_convert.training.distribute import ALONE, Workers
 from edgecap_convert.training.features import (
     FeatureRecordings,
     FeatureStore,
     PooledItems,
+    SeenItems,
     encoder_digest,
+    spread,
 )
+from edgecap_convert.training.looking import LookItems, LookUpdate
 from edgecap_convert.training.optimise import History, Hooks, Log, optimise, optimizer
 from edgecap_convert.training.predict import NetworkPredictor
 from edgecap_convert.training.runs import CHECKPOINTS, FEATURES, discard_tree
 from edgecap_convert.training.updates import SequenceUpdate
 
 # Seeds of the stages' batches are apart from each other.
-_PRETRAIN, _RECURRENT, _JOINT = 11, 12, 13
+_PRETRAIN, _RECURRENT, _JOINT, _LOOK = 11, 12, 13, 16
 # Frames that the neck's batch norm takes its statistics from.
 _NECK_FRAMES = 2048
 
@@ -58,6 +64,7 @@ class Training:
       seed: of weights and batches.
       folder: of the run; checkpoints, and features that no other run can use, go there.
       log: takes the figures of every step.
+      workers: who train together; of the folder, all but the chief use only ``features``.
     """
 
     def __init__(
@@ -68,9 +75,10 @@ class Training:
         seed: int,
         folder: Path,
         log: Log | None = None,
+        workers: Workers = ALONE,
     ) -> None:
         self._config, self._data, self._seed = config, data, seed
-        self._folder, self._log = folder, log
+        self._folder, self._log, self._workers = folder, log, workers
         self._checkpoints = Checkpoints(folder / CHECKPOINTS, every_s=config.checkpoint_s)
         self.network = build_network(config, len(data.labels), seed=seed)
         statistics = data.value_statistics()
@@ -81,7 +89,15 @@ class Training:
         """Runs every stage that is not yet done; returns how all of them went."""
         histories = []
         if self._pretrains:
-            histories.append(self._pretrain())
+            # It takes minutes, and its batch norms need whole batches: not worth sharing out.
+            if self._workers.chief:
+                histories.append(self._pretrain())
+            self._workers.agree(self.network.weights)
+        if self._looks:
+            # Likewise: seconds.
+            if self._workers.chief:
+                histories.append(self._look())
+            self._workers.agree(self.network.weights)
         if self._config.recurrent.steps:
             histories.append(self._recurrent())
         if self._config.joint.steps:
@@ -90,13 +106,19 @@ class Training:
 
     def discard_checkpoints(self) -> None:
         """Removes what only a training that goes on needs."""
-        self._checkpoints.clear()
+        if self._workers.chief:
+            self._checkpoints.clear()
         discard_tree(self._folder / FEATURES)
 
     @property
     def _pretrains(self) -> bool:
         """Whether the encoder learns on scenes: not where it has learnt on photographs."""
         return bool(self._config.pretrain.steps) and self._config.encoder.weights is None
+
+    @property
+    def _looks(self) -> bool:
+        """Whether the neck learns where to look."""
+        return self.network.attends and bool(self._config.look.steps)
 
     def _pretrain(self) -> History:
         """The frame network learns where the object is, through a head that is thrown away.
@@ -107,43 +129,102 @@ class Training:
         """
         network, stage = self.network, self._config.pretrain
         head = keras.layers.Dense(4, name="pose")
-        head.build((None, network.collector.output_shape[-1]))
-        seen = (network.encoder, network.neck, network.collector)
-        variables = [*(w for part in seen for w in part.trainable_weights), *head.weights]
+        head.build((None, network.feature_width))
+        variables = [*network.frame_weights, *head.weights]
         adam = optimizer(stage, variables)
         return optimise(
             "pretrain",
             stage,
-            self._batches(PoseData(self._config.frames).draw, stage, _PRETRAIN),
+            self._batches(PoseData(self._config.frames).draw, stage, _PRETRAIN, ALONE),
             _PoseUpdate(network, head, variables, adam),
             weights=[*network.weights, *head.weights],
             slots=adam.variables,
-            hooks=self._hooks(None),
+            hooks=self._hooks(None, ALONE),
         )
 
+    def _look(self) -> History:
+        """The neck learns where to look, on single frames of the clips themselves."""
+        network, look = self.network, self._config.look
+        stage = look.stage
+        items = PooledItems(self._data.pool(), self._feature_store())
+        encoder_learns = look.encoder_rate > 0
+        if not encoder_learns:
+            items.fill()
+        self._settle_neck(items)
+        looked = LookItems(
+            items.strata,
+            (lambda entry: entry.images()) if encoder_learns else items.grids,
+            target=look.target,
+        )
+        looked.check()
+        variables = network.looking_weights
+        adam = optimizer(stage, variables)
+        encoder_adam = None
+        if encoder_learns:
+            encoder_adam = optimizer(
+                dataclasses.replace(stage, learning_rate=stage.learning_rate * look.encoder_rate),
+                network.encoder.trainable_weights,
+            )
+        history = optimise(
+            "look",
+            stage,
+            self._batches(looked.draw, stage, _LOOK, ALONE),
+            LookUpdate(network, adam, encoder_adam),
+            weights=network.weights,
+            slots=[*adam.variables, *(encoder_adam.variables if encoder_adam else [])],
+            hooks=self._hooks(None, ALONE),
+        )
+        network.look.kernel.assign(network.look.kernel * look.sharpen)
+        return history
+
     def _recurrent(self) -> History:
-        """Neck, LSTM and head on the encoder's grids, which are computed once."""
+        """Neck, LSTM and head on the encoder's grids, which are computed once.
+
+        Of an attending neck, what it sees is computed once too; only what remembers learns.
+        """
         network, stage = self.network, self._config.recurrent
         predict = NetworkPredictor(network, self._data.task)
         store = self._feature_store(predict)
         items = PooledItems(self._data.pool(), store)
-        items.fill()
-        if not self._pretrains:
-            _settle_neck(network, items, self._seed)
+        items.fill(self._workers.index / self._workers.count)
+        if not self._pretrains and not self._looks:
+            self._settle_neck(items)
         validation = self._validation()
-        recordings = FeatureRecordings(validation, store)
-        variables = network.memory_weights
+        if network.attends:
+            seen = self._settle_look(items, predict)
+            draw, variables, noise = seen.draw, network.seen_weights, 0.0
+            recordings = FeatureRecordings(validation, store, see=predict.look)
+        else:
+            draw, variables = items.draw, network.memory_weights
+            noise = stage.noise * items.deviation() if stage.noise else 0.0
+            recordings = FeatureRecordings(validation, store)
         adam = optimizer(stage, variables)
-        noise = stage.noise * items.deviation() if stage.noise else 0.0
         return optimise(
             "recurrent",
             stage,
-            self._batches(items.draw, stage, _RECURRENT),
+            self._batches(draw, stage, _RECURRENT, self._workers),
             self._update(stage, variables, adam, _RECURRENT, noise),
             weights=network.weights,
             slots=adam.variables,
-            hooks=self._hooks(lambda: self._score(predict.recur, recordings)),
+            hooks=self._hooks(lambda: self._score(predict.recur, recordings), self._workers),
         )
+
+    def _settle_neck(self, items: PooledItems) -> None:
+        """Gives a fresh neck's batch norm the statistics of the grids that it will see.
+
+        From then on it is an affine map: consecutive frames are no fair sample to follow.
+        """
+        if self._config.neck.channels:
+            self.network.settle_neck(_sample(items, self._seed))
+
+    def _settle_look(self, items: PooledItems, predict: NetworkPredictor) -> SeenItems:
+        """Scales what an attending neck sees by what it sees of the training clips."""
+        network = self.network
+        if self._config.neck.difference and not self._looks:
+            network.watch_motion([items.grids(entry) for entry in spread(items.strata, 16)])
+        seen = items.look(predict.look)
+        network.collect.settle(seen.everything()[:, GEOMETRY:])
+        return seen
 
     def _joint(self) -> History:
         """All weights, end to end."""
@@ -155,11 +236,11 @@ class Training:
         return optimise(
             "joint",
             stage,
-            self._batches(self._data.draw, stage, _JOINT),
+            self._batches(self._data.draw, stage, _JOINT, self._workers),
             self._update(stage, variables, adam, _JOINT, 0.0),
             weights=network.weights,
             slots=adam.variables,
-            hooks=self._hooks(lambda: self._score(predict, validation)),
+            hooks=self._hooks(lambda: self._score(predict, validation), self._workers),
         )
 
     def _update(
@@ -178,10 +259,12 @@ class Training:
             stage=stage,
             seed=self._seed + salt,
             noise=noise,
+            look=self._config.look if self.network.attends else None,
+            workers=self._workers,
         )
 
     def _batches(
-        self, draw: Draw, stage: StageConfig, salt: int
+        self, draw: Draw, stage: StageConfig, salt: int, workers: Workers
     ) -> Callable[[Cursor | None], Iterator[SequenceBatch]]:
         def begin(cursor: Cursor | None) -> Iterator[SequenceBatch]:
             return batches(
@@ -190,6 +273,7 @@ class Training:
                 length=stage.length,
                 seed=self._seed + salt,
                 start=cursor,
+                rows=workers.rows(stage.batch),
             )
 
         return begin
@@ -197,24 +281,43 @@ class Training:
     def _validation(self) -> Recordings:
         return self._data.validation.first(self._config.validation_limit)
 
-    def _hooks(self, validate: Callable[[], float] | None) -> Hooks:
+    def _hooks(self, validate: Callable[[], float] | None, workers: Workers) -> Hooks:
         return Hooks(
             validate=validate if len(self._data.validation) else None,
             log=self._log,
-            checkpoints=self._checkpoints,
+            checkpoints=self._checkpoints if workers.chief else None,
+            workers=workers,
         )
 
     def _score(self, predict: Predictor, recordings: Iterable[Recording]) -> float:
         return validation_score(predict, recordings, labels=self._data.labels, task=self._data.task)
 
-    def _feature_store(self, predict: NetworkPredictor) -> FeatureStore:
-        """Grids of an encoder from elsewhere are shared; nobody else has one that learnt here."""
-        parent = self._folder if self._pretrains else default_cache()
-        return FeatureStore(
-            parent / FEATURES / encoder_digest(self.network),
-            predict.encode,
-            limit_bytes=self._config.cache_bytes,
+    def _feature_store(self, predict: NetworkPredictor | None = None) -> FeatureStore:
+        predict = predict or NetworkPredictor(self.network, self._data.task)
+        own = encoder_learns(self._config)
+        return feature_store(
+            self.network, predict, self._folder if own else None, self._config.cache_bytes
         )
+
+
+def encoder_learns(config: TrainConfig) -> bool:
+    """Whether the encoder is one that no other training has."""
+    looks = config.neck.pool == "attend" and config.look.steps > 0
+    return config.encoder.weights is None or (looks and config.look.encoder_rate > 0)
+
+
+def feature_store(
+    network: Network, predict: NetworkPredictor, folder: Path | None, limit_bytes: int
+) -> FeatureStore:
+    """The grids of a network's encoder.
+
+    Args:
+      network: whose encoder. predict: encodes with it.
+      folder: of the run, for an encoder that nobody else has; ``None``: shared.
+      limit_bytes: see ``FeatureStore``.
+    """
+    place = (folder or default_cache()) / FEATURES / encoder_digest(network)
+    return FeatureStore(place, predict.encode, limit_bytes=limit_bytes)
 
 
 def validation_score(
@@ -264,17 +367,12 @@ class _PoseUpdate:
         return loss
 
 
-def _settle_neck(network: Network, items: PooledItems, seed: int) -> None:
-    """Gives a fresh neck's batch norm the statistics of the grids that it will see.
-
-    From then on it is an affine map: consecutive frames are no fair sample to follow.
-    """
-    if network.config.neck.channels == 0:
-        return
+def _sample(items: PooledItems, seed: int) -> np.ndarray:
+    """The encoder's grids of some frames of many items, float32."""
     rng = np.random.default_rng([seed, 0])
     drawn: list[np.ndarray] = []
     while sum(map(len, drawn)) < _NECK_FRAMES:
         grids = items.draw(0, rng).inputs
         chosen = rng.permutation(len(grids))[: _NECK_FRAMES // 16]
         drawn.append(grids[np.sort(chosen)].astype(np.float32))
-    network.settle_neck(np.concatenate(drawn))
+    return np.concatenate(drawn)

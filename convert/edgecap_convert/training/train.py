@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from edgecap.evaluation import AnyEvaluation, Predictor, Recording, evaluate
 from edgecap.extras import require_convert
@@ -13,6 +16,7 @@ from edgecap_convert.data import TrainingData
 from edgecap_convert.data.clips import ClipData
 from edgecap_convert.training import runs
 from edgecap_convert.training.config import TrainConfig
+from edgecap_convert.training.distribute import ALONE, Workers, check_batches, connect, find_place
 from edgecap_convert.training.material import Fold, open_material
 from edgecap_convert.training.runs import Run
 
@@ -30,6 +34,7 @@ def train(
     strict: bool = False,
     resume: bool = False,
     command: str = "",
+    workers: Workers = ALONE,
 ) -> dict[str, Any]:
     """Trains and writes the run folder.
 
@@ -45,18 +50,20 @@ def train(
       strict: refuse broken clips instead of leaving them out.
       resume: go on with the run that was begun there, if one was; a finished one is left as it is.
       command: how this was called, for the record.
+      workers: who train together; this one is their chief. See :func:`train_distributed`.
 
     Returns:
       What ``metrics.json`` holds.
 
     Raises:
-      DataError: unusable data. ConfigError: wrong settings, the folder is not empty, or the run in
-        it was begun with other settings.
+      DataError: unusable data, or other data than the run was begun with. ConfigError: wrong
+        settings, the folder is not empty, or the run in it was begun with other settings.
     """
     resumed = resume and runs.is_begun(out)
     if resumed and runs.is_finished(out):
         finished = runs.open_run(out)
         runs.check_same(_run(out, config, data, seed, finished, fold), finished)
+        workers.from_chief(_FINISHED)
         return runs.read_metrics(finished)
     made = not resumed and runs.claim_folder(out)
     try:
@@ -66,15 +73,89 @@ def train(
             runs.check_same(run, runs.open_run(out, finished=False))
         else:
             runs.write_settings(run)
-            if isinstance(material, ClipData):
-                runs.save_split(run, material.split.to_dict())
+        if isinstance(material, ClipData):
+            fingerprint = material.summary()["fingerprint"]
+            runs.settle_split(run, material.split.to_dict() | {"fingerprint": fingerprint})
         # TensorFlow takes seconds to load: what is wrong with the data is told before.
         stages = require_convert("edgecap_convert.training.stages", "to train")
+        workers.from_chief(_BEGUN)
+        _check_alike(workers, run, material)
     except BaseException:
         if not resumed:
             runs.discard_folder(out, made=made)
         raise
-    return _train(run, material, stages, command=command)
+    metrics = _train(run, material, stages, command=command, workers=workers)
+    workers.wait()
+    return metrics
+
+
+def train_distributed(
+    data: str,
+    out: Path,
+    config: TrainConfig,
+    *,
+    seed: int,
+    strict: bool = False,
+    resume: bool = False,
+    command: str = "",
+) -> dict[str, Any] | None:
+    """Trains together with the other workers that ``TF_CONFIG`` names, all called alike.
+
+    The chief alone writes the run folder, which nobody else needs to see: the state that a run is
+    gone on from is that of the whole batch, and the chief hands it out. So a run that was begun
+    by some workers may be gone on with by any number of them, or by one without this function.
+
+    Args:
+      data, out, config, seed, strict, resume, command: see :func:`train`.
+
+    Returns:
+      What ``metrics.json`` holds; ``None`` for a worker that is not the chief.
+
+    Raises:
+      DataError: see :func:`train`. ConfigError: see there; or no usable ``TF_CONFIG``, batches that
+        cannot be shared out, or workers with other settings or data than the chief.
+      WorkerError: another worker was lost.
+    """
+    place = find_place()
+    stages = {"recurrent": config.recurrent, "joint": config.joint}
+    check_batches({n: s.batch for n, s in stages.items() if s.steps}, place.count)
+    workers = connect(place)
+    options: dict[str, Any] = {"seed": seed, "strict": strict, "workers": workers}
+    with workers.watch():
+        if workers.chief:
+            return train(data, out, config, resume=resume, command=command, **options)
+        _follow(data, out, config, **options)
+    return None
+
+
+# What the chief tells the others before they begin.
+_FINISHED, _BEGUN = np.int64(0), np.int64(1)
+
+
+def _follow(
+    data: str, out: Path, config: TrainConfig, *, seed: int, strict: bool, workers: Workers
+) -> None:
+    """What a worker does that is not the chief."""
+    material = open_material(data, config, seed=seed, strict=strict)
+    if workers.from_chief(_BEGUN) == _FINISHED:
+        return
+    _check_alike(workers, _run(out, config, data, seed, material, None), material)
+    stages = require_convert("edgecap_convert.training.stages", "to train")
+    training = stages.Training(config, material, seed=seed, folder=out, workers=workers)
+    training.run()
+    # The chief evaluates and writes; all come to their end when the run is whole.
+    workers.wait()
+    training.discard_checkpoints()
+    with contextlib.suppress(OSError):
+        # Empty where it is not the chief's, and was only made for features.
+        out.rmdir()
+
+
+def _check_alike(workers: Workers, run: Run, material: TrainingData) -> None:
+    """Refuses workers with other settings or data; where the data lies may differ."""
+    if workers.count > 1:
+        workers.check_same("settings", runs.settings(run) | {"data": None})
+        workers.check_same("data", material.summary())
 
 
 def _run(
@@ -97,13 +178,17 @@ def _run(
     )
 
 
-def _train(run: Run, material: TrainingData, stages: Any, *, command: str) -> dict[str, Any]:
+def _train(
+    run: Run, material: TrainingData, stages: Any, *, command: str, workers: Workers
+) -> dict[str, Any]:
     predict = require_convert("edgecap_convert.training.predict", "to train")
     tensorboard = require_convert("edgecap_convert.training.tensorboard", "to train")
     reports = require_convert("edgecap_convert.report", "to train")
     began = time.monotonic()
     with tensorboard.TensorBoardLog(run.path / runs.TENSORBOARD) as log:
-        training = stages.Training(run.config, material, seed=run.seed, folder=run.path, log=log)
+        training = stages.Training(
+            run.config, material, seed=run.seed, folder=run.path, log=log, workers=workers
+        )
         histories = training.run()
     seconds = time.monotonic() - began
     network = training.network

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 import tf_keras as keras
 
 from edgecap_convert.data import SequenceBatch
+from edgecap_convert.models.look import PLACE
 from edgecap_convert.models.network import Network, State, normalize
-from edgecap_convert.training.config import StageConfig
+from edgecap_convert.training.config import LookConfig, StageConfig
+from edgecap_convert.training.distribute import ALONE, Workers
 from edgecap_convert.training.losses import distillation_loss, sequence_loss
 
-_NOISE, _DROPOUT = 1, 2
+# Random streams of a step are apart from each other.
+_NOISE, _PLACES, _DROPOUT = 1_000_003, 2_000_003, 3_000_017
+_WHERE = ("seen", "features", "hidden")
 
 
 class SequenceUpdate:
@@ -29,9 +35,11 @@ class SequenceUpdate:
       stage: dropout, noise and smoothing.
       seed: of dropout and noise.
       noise: deviation of the noise on features that were computed before.
+      look: how to vary what an attending neck has seen, where that is the input.
       moving_ranges: learnt ranges of activations follow the data (quantised networks).
       teacher: if given, the network learns to answer like it at every frame, instead of learning
-        the labels anew (Hinton et al. 2015, at temperature 1).
+        the labels anew (Hinton et al. 2015, at temperature 1); by one worker only.
+      workers: who share the rows of a batch.
     """
 
     def __init__(
@@ -44,19 +52,31 @@ class SequenceUpdate:
         stage: StageConfig,
         seed: int,
         noise: float = 0.0,
+        look: LookConfig | None = None,
         moving_ranges: bool = False,
         teacher: Network | None = None,
+        workers: Workers = ALONE,
     ) -> None:
+        if teacher is not None and workers.count > 1:
+            raise ValueError("expected one worker to learn from a teacher")
         self._network = network
+        self._workers = workers
         self._variables = variables
         self._optimizer = optimizer
         self._task, self._stage = task, stage
         self._seed, self._noise = seed, noise
         self._training = moving_ranges
+        self._look = look
+        self._rates = {
+            "seen": look.dropout if look is not None else 0.0,
+            "features": stage.dropout,
+            "hidden": stage.dropout,
+        }
         self._teacher = teacher
         networks = (network, teacher) if teacher is not None else (network,)
         # The network's own state and, where there is one, the teacher's.
-        self._states = tuple(each.initial_state(stage.batch) for each in networks)
+        rows = len(range(stage.batch)[workers.rows(stage.batch)])
+        self._states = tuple(each.initial_state(rows) for each in networks)
         self._update = tf.function(self._traced_update)
 
     def __call__(self, batch: SequenceBatch, step: int) -> tf.Tensor:
@@ -95,14 +115,27 @@ class SequenceUpdate:
             taught, teacher_state = run(self._teacher, inputs, states[1], resets)
             following.append(teacher_state)
         if inputs.dtype != tf.uint8 and self._noise:
-            noise = tf.random.stateless_normal(
-                tf.shape(inputs), tf.stack([seed[0] + _NOISE, seed[1]])
+            stream = tf.stack([seed[0] + _NOISE, seed[1]])
+            noise = tf.random.stateless_normal(self._joint_shape(inputs), stream)
+            inputs = tf.cast(inputs, tf.float32) + self._noise * noise[self._rows]
+        if len(inputs.shape) == 3 and self._look is not None:
+            stream = tf.stack([seed[0] + _PLACES, seed[1]])
+            inputs = vary_places(
+                inputs, self._look, stream, batch=self._stage.batch, rows=self._rows
             )
-            inputs = tf.cast(inputs, tf.float32) + self._noise * noise
 
         def dropout(x: tf.Tensor, where: str) -> tf.Tensor:
-            stream = tf.stack([seed[0] + _DROPOUT + (where == "hidden"), seed[1]])
-            return tf.nn.experimental.stateless_dropout(x, self._stage.dropout, stream)
+            rate = self._rates[where]
+            if not rate:
+                return x
+            stream = tf.stack([seed[0] + _DROPOUT + _WHERE.index(where), seed[1]])
+            # The same values all along a row (Gal & Ghahramani 2016).
+            kept = tf.nn.experimental.stateless_dropout(
+                tf.ones((self._stage.batch, 1, x.shape[2])), rate, stream
+            )
+            return x * kept[self._rows]
+
+        (total,) = self._workers.sum([tf.reduce_sum(weights)])
 
         with tf.GradientTape() as tape:
             outputs, state = run(
@@ -111,7 +144,7 @@ class SequenceUpdate:
                 states[0],
                 resets,
                 training=self._training,
-                dropout=dropout if self._stage.dropout else None,
+                dropout=dropout if any(self._rates.values()) else None,
             )
             if self._teacher is not None:
                 loss = distillation_loss(outputs, taught, self._task, self._network.head.scale)
@@ -123,10 +156,40 @@ class SequenceUpdate:
                     self._task,
                     scale=self._network.head.scale,
                     smoothing=self._stage.smoothing,
+                    total=total,
                 )
         gradients = tape.gradient(loss, self._variables)
+        loss, *gradients = self._workers.sum([loss, *gradients])
         self._optimizer.apply_gradients(zip(gradients, self._variables, strict=True))
         return loss, (state, *following)
+
+    @property
+    def _rows(self) -> slice:
+        return self._workers.rows(self._stage.batch)
+
+    def _joint_shape(self, rows: tf.Tensor) -> tf.Tensor:
+        """That of the tensor if it had all rows of the batch."""
+        return tf.concat([[self._stage.batch], tf.shape(rows)[1:]], 0)
+
+
+def vary_places(
+    seen: tf.Tensor, look: LookConfig, seed: tf.Tensor, *, batch: int, rows: slice
+) -> tf.Tensor:
+    """Scales and moves the places of each row, and blurs them frame by frame.
+
+    As if the camera stood elsewhere; what is seen there stays the same.
+
+    Args:
+      seen: ``(B, T, V)``, ``rows`` of a joint batch of ``batch`` rows.
+    """
+    length = seen.shape[1]
+    drawn = tf.random.stateless_uniform((4, batch, 1, 1), seed, -1.0, 1.0)[:, rows]
+    zoom = tf.exp(tf.concat([drawn[0], drawn[1]], axis=-1) * math.log1p(look.zoom))
+    # A place is in −2 … 2: four times the frame.
+    shift = tf.concat([drawn[2], drawn[3]], axis=-1) * 4.0 * look.shift
+    noise = tf.random.stateless_normal((batch, length, 2), seed + 1)[rows] * 4.0 * look.noise
+    places = tf.clip_by_value(seen[..., :2] * zoom + shift + noise, PLACE.minimum, PLACE.maximum)
+    return tf.concat([places, seen[..., 2:]], axis=-1)
 
 
 def run(
@@ -138,9 +201,11 @@ def run(
     training: bool = False,
     dropout: object = None,
 ) -> tuple[tf.Tensor, State]:
-    """Outputs ``(B, T, …)`` of images (uint8) or of an encoder's grids (float)."""
+    """Outputs ``(B, T, …)`` of images (uint8), an encoder's grids, or what a neck has seen."""
     options = {"resets": resets, "training": training, "dropout": dropout}
     if inputs.dtype == tf.uint8:
         # Batch statistics stay as they are: consecutive frames are no fair sample.
         return network.clip(normalize(inputs), state, **options)
+    if len(inputs.shape) == 3:
+        return network.recur_seen(inputs, state, **options)
     return network.recur(tf.cast(inputs, tf.float32), state, **options)
