@@ -46,7 +46,11 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("config") / "courses.toml"
-    path.write_text(PATCHES.replace("steps = 200", "steps = 40"))
+    path.write_text(
+        PATCHES.replace("steps = 200", "steps = 0")
+        .replace("= 100", "= 20")
+        .replace("steps = 10\n", "steps = 0\n")
+    )
     return path
 
 
@@ -157,7 +161,7 @@ def test_one_fold_of_a_column_can_be_done_alone(
     clips: Path, config: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "cv"
-    text = config.read_text().replace("steps = 40", "steps = 0").replace("steps = 10", "steps = 0")
+    text = config.read_text().replace("steps = 20", "steps = 0")
     (tmp_path / "none.toml").write_text(text)
     summary = answered(
         capfd,

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
-from edgecap_convert.data.tips import find_targets
+from edgecap_convert.data.tips import TARGETS, find_targets
 from edgecap_convert.training.config import LookConfig
 from edgecap_convert.training.looking import heat_loss
 from edgecap_convert.training.updates import vary_places
@@ -40,7 +40,7 @@ def pointing(border: str) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("border", ["bottom", "top", "left", "right"])
 def test_the_tip_is_the_end_away_from_the_border(border: str) -> None:
     images, ends = pointing(border)
-    found = find_targets(images, target="tip")
+    found = find_targets(images, target=f"tip from {border}")
     seen = found[:, 2] > 0
     assert seen.mean() > 0.6
     # The line's round end reaches half its width further.
@@ -65,7 +65,7 @@ def test_the_middle_is_that_of_what_moves() -> None:
 
 def test_nothing_is_found_where_nothing_moves() -> None:
     image = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8)
-    for target in ("tip", "middle"):
+    for target in TARGETS:
         assert not find_targets(np.repeat(image, 12, axis=0), target=target).any()
 
 

@@ -173,7 +173,12 @@ def test_the_log_is_told_every_step_and_from_where_a_stage_goes_on(tmp_path: Pat
     def run(stop_at: int | None) -> list[tuple[object, ...]]:
         notes, seen = Notes(), []
         climb = Climb({0: 0.1, 2: 0.2, 3: 0.3}, stop_at)
-        hooks = Hooks(climb.validate, seen.append, notes, Checkpoints(tmp_path, every_s=0.0))
+        hooks = Hooks(
+            validate=climb.validate,
+            on_step=seen.append,
+            log=notes,
+            checkpoints=Checkpoints(tmp_path, every_s=0.0),
+        )
         try:
             optimise("x", stage(3), batches, climb, weights=[climb.weight], hooks=hooks)
         except KeyboardInterrupt:

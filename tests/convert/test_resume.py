@@ -31,7 +31,9 @@ from tests.convert.tiny import TINY, read_json, write_gestures
 # All that is random or carried: augmentation, dropout, noise, states, the grid of the frame before.
 EVERYTHING = (
     TINY.replace("[neck]", "[neck]\ndifference = true")
-    .replace("[lstm]", "[lstm]\nlayers = 2\nattention = 3")
+    .replace("[lstm]", "[lstm]\nattention = 2")
+    .replace("length = 8", "length = 4")
+    .replace("length = 4", "length = 3")
     .replace("[recurrent]", "[recurrent]\ndropout = 0.2\nnoise = 0.1\npatience = 3")
     .replace("[joint]\nsteps = 2", "[joint]\ndropout = 0.2\nweight_decay = 0.01\nsteps = 3")
     .replace("[pretrain]\nsteps = 2", "[pretrain]\nsteps = 3")
@@ -143,7 +145,7 @@ class StoppingCheckpoints(Checkpoints):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("freeze_encoder", [False, True])
+@pytest.mark.parametrize("freeze_encoder", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_stopped_quantisation_goes_on_to_the_same_weights(
     config: TrainConfig,
     material: TrainingData,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,9 +28,16 @@ from edgecap_convert.data.augment import (
     mirrored_signs,
     plain,
 )
-from edgecap_convert.data.frames import FrameCache
+from edgecap_convert.data.frames import CachedClip, FrameCache, TickImages
 from edgecap_convert.data.sequences import Item
 from edgecap_convert.data.splits import Split
+
+# A stratum of which so many clips in a row are broken has no others.
+_TRIES = 100
+# Of more clips than these, statistics are taken of some, and lengths as the containers say.
+_OPENED = 1000
+
+_log = logging.getLogger(__name__)
 
 # How often a clip goes on with the state that the clip before it left, as on a live camera.
 _JOIN_PROBABILITY = 0.3
@@ -52,6 +60,10 @@ class ClipData:
       grace: at the start of a clip nothing can be known: no loss for this share of it.
       ramp: the weight of a frame grows from 1 by this much over a whole clip.
       longest: frames of an item at most; of longer clips, a part is drawn.
+      pool_limit: items in the pool at most.
+
+    A clip that did not fit into the cache is decoded when its turn comes. One that turns out
+    broken only then is left out, with a warning, and named in ``broken``.
 
     Raises:
       DataError: nothing to train on, or fewer than two classes.
@@ -71,6 +83,7 @@ class ClipData:
         grace: float,
         ramp: float,
         longest: int,
+        pool_limit: int = 20_000,
     ) -> None:
         self.name = dataset.name
         self.task = dataset.task
@@ -84,6 +97,8 @@ class ClipData:
         self._cache = cache
         self._augment, self._variants = augment, variants
         self._grace, self._ramp, self._longest = grace, ramp, longest
+        self._pool_limit = pool_limit
+        self._found_broken: set[Clip] = set()
         self._mirror: dict[int, int] = {}
         self._reverse: dict[int, int] = {}
         self._signs: npt.NDArray[np.float32] | None = None
@@ -95,9 +110,9 @@ class ClipData:
             self._mirror = exchange(augment.mirror, self.labels, setting="mirror")
             self._reverse = exchange(augment.reverse, self.labels, setting="reverse")
         self._strata = self._stratify(split.training)
-        self.training_recordings = ClipRecordings(split.training, dataset, cache)
-        self.validation = ClipRecordings(split.validation, dataset, cache)
-        self.test = ClipRecordings(split.test, dataset, cache)
+        self.training_recordings = ClipRecordings(split.training, dataset, cache, self._leave_out)
+        self.validation = ClipRecordings(split.validation, dataset, cache, self._leave_out)
+        self.test = ClipRecordings(split.test, dataset, cache, self._leave_out)
 
     def _check(self, split: Split) -> None:
         if not split.training:
@@ -118,15 +133,27 @@ class ClipData:
         return [[clip for clip in clips if clip.label == label] for label in self.labels]
 
     def draw(self, number: int, rng: np.random.Generator) -> Item:
-        """A clip with a fresh augmentation, each class as often as the others."""
-        clips = self._strata[int(rng.integers(len(self._strata)))]
-        if self.task == "regression":
-            # Every frame as often as any other.
-            clip = clips[int(rng.choice(len(clips), p=self._shares))]
+        """A clip with a fresh augmentation, each class as often as the others.
+
+        Raises:
+          DataError: hardly any clip can be decoded.
+        """
+        for _ in range(_TRIES):
+            clips = self._strata[int(rng.integers(len(self._strata)))]
+            if self.task == "regression":
+                # Every frame as often as any other.
+                clip = clips[int(rng.choice(len(clips), p=self._shares))]
+            else:
+                clip = clips[int(rng.integers(len(clips)))]
+            opened = self._open(clip)
+            if opened is not None:
+                break
         else:
-            clip = clips[int(rng.integers(len(clips)))]
+            raise DataError(
+                f"{self.name}: {_TRIES} clips in a row cannot be decoded; the last is {clip.name}"
+            )
         drawn = self._drawn(clip, rng)
-        count = len(drawn.ticks(len(self._cache.open(clip).ticks)))
+        count = len(drawn.ticks(len(opened.ticks)))
         first = int(rng.integers(max(0, count - self._longest) + 1))
         targets, weights = self.truth(clip, drawn, first)
         return Item(
@@ -136,23 +163,65 @@ class ClipData:
             joined=bool(rng.random() < _JOIN_PROBABILITY),
         )
 
+    def _open(self, clip: Clip) -> CachedClip | None:
+        """A training clip, or ``None`` where it turns out broken now."""
+        if clip in self._found_broken:
+            return None
+        try:
+            return self._cache.open(clip)
+        except DataError as error:
+            self._leave_out(clip, error)
+            return None
+
+    def _leave_out(self, clip: Clip, error: DataError) -> None:
+        if clip not in self._found_broken:
+            self._found_broken.add(clip)
+            self.broken += ((clip.name, str(error)),)
+            _log.warning("left out: %s", error)
+
     @cached_property
     def _shares(self) -> npt.NDArray[np.float64]:
         """Of each training clip in the length of all."""
-        lengths = np.array([len(self._cache.open(clip).ticks) for clip in self.split.training])
-        return lengths / lengths.sum()
+        clips = self.split.training
+        if len(clips) > _OPENED:
+            lengths = [self._cache.expected_s(clip) for clip in clips]
+        else:
+            opened = [self._open(clip) for clip in clips]
+            lengths = [len(each.ticks) if each is not None else 0.0 for each in opened]
+        total = sum(lengths)
+        if not total:
+            raise DataError(f"{self.name}: no training clip can be decoded")
+        return np.array(lengths) / total
 
     def pool(self) -> Sequence[ClipEntry]:
         """Every training clip in ``variants`` versions, the same ones in every run.
 
-        Long clips come in parts.
+        Long clips come in parts. Where that is more than ``pool_limit``, some, evenly chosen from
+        each stratum; only clips of which a version was chosen are opened.
         """
+        quota = max(1, self._pool_limit // len(self._strata))
         entries = []
         for stratum, clips in enumerate(self._strata):
-            for clip in clips:
+            parts = self._parts(stratum, clips, quota)
+            entries += [parts[i] for i in evenly(len(parts), quota)]
+        return entries
+
+    def _parts(self, stratum: int, clips: Sequence[Clip], quota: int) -> list[ClipEntry]:
+        """The parts of so many clips and versions at most, clip by clip."""
+        versions: list[list[int]] = [[] for _ in clips]
+        left = quota
+        for variant in range(self._variants):
+            chosen = evenly(len(clips), left)
+            left -= len(chosen)
+            for i in chosen:
+                versions[i].append(variant)
+        entries = []
+        for clip, variants in zip(clips, versions, strict=True):
+            opened = self._open(clip) if variants else None
+            if opened is not None:
                 content = self._cache.digest(clip)
-                count = len(self._cache.open(clip).ticks)
-                for variant in range(self._variants):
+                count = len(opened.ticks)
+                for variant in variants:
                     # Seeded by the content: folds and runs share what they computed.
                     rng = np.random.default_rng([int(content[:12], 16), variant])
                     drawn = self._drawn(clip, rng) if variant else Augmentation()
@@ -217,7 +286,9 @@ class ClipData:
         """Mean and deviation of the values over the training clips."""
         if self.task != "regression":
             return None
-        values = [self._cache.open(clip).values for clip in self.split.training]
+        clips = self.split.training
+        opened = [self._open(clips[i]) for i in evenly(len(clips), _OPENED)]
+        values = [each.values for each in opened if each is not None]
         joined = np.concatenate([array for array in values if array is not None])
         deviation = joined.std(axis=0)
         return joined.mean(axis=0), np.where(deviation > 0, deviation, 1.0).astype(np.float32)
@@ -271,37 +342,70 @@ class ClipEntry:
 
 
 class ClipRecordings:
-    """Clips as recordings at the model's rate, each read when its turn comes."""
+    """Clips as recordings at the model's rate, whose images are read when they are asked for.
 
-    def __init__(self, clips: Sequence[Clip], dataset: Dataset, cache: FrameCache) -> None:
+    Args:
+      clips: of the dataset. cache: gives the frames.
+      leave_out: told of each clip that turns out broken only now.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        dataset: Dataset,
+        cache: FrameCache,
+        leave_out: Callable[[Clip, DataError], None],
+    ) -> None:
         self._clips, self._dataset, self._cache = tuple(clips), dataset, cache
+        self._leave_out = leave_out
 
     def __len__(self) -> int:
         return len(self._clips)
 
     def __iter__(self) -> Iterator[Recording]:
-        for clip in self._clips:
+        for clip in self._usable:
             opened = self._cache.open(clip)
             # Ticks are at twice the model's rate.
             ticks = np.arange(0, len(opened.ticks), 2)
             values = None if opened.values is None else opened.values[::2]
+            images: Any = TickImages(opened, ticks)
             yield recording_of(
                 clip,
                 self._dataset,
-                images=opened.take(ticks),
+                images=images,
                 timestamps_s=np.arange(len(ticks)) / self._cache.rate_hz,
                 values=values,
             )
 
     def keys(self) -> Sequence[str]:
-        return [self._cache.digest(clip) for clip in self._clips]
+        return [self._cache.digest(clip) for clip in self._usable]
+
+    @cached_property
+    def _usable(self) -> tuple[Clip, ...]:
+        kept = []
+        for clip in self._clips:
+            try:
+                self._cache.open(clip)
+            except DataError as error:
+                self._leave_out(clip, error)
+            else:
+                kept.append(clip)
+        return tuple(kept)
 
     def first(self, count: int) -> ClipRecordings:
         """At most this many of them, evenly chosen."""
         if len(self) <= count:
             return self
         chosen = np.linspace(0, len(self) - 1, count).astype(int)
-        return ClipRecordings([self._clips[i] for i in chosen], self._dataset, self._cache)
+        clips = [self._clips[i] for i in chosen]
+        return ClipRecordings(clips, self._dataset, self._cache, self._leave_out)
+
+
+def evenly(length: int, most: int) -> npt.NDArray[np.int64]:
+    """At most ``most`` of ``length`` indices, evenly spread."""
+    if length <= most:
+        return np.arange(length)
+    return np.round(np.linspace(0, length - 1, most)).astype(np.int64)
 
 
 def usable(dataset: Dataset, clips: Sequence[Clip]) -> Dataset:

@@ -14,7 +14,7 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -27,9 +27,11 @@ from tqdm import tqdm
 
 from edgecap.dataset import Clip
 from edgecap.dataset.clip import HeldFrame
-from edgecap.errors import DataError
+from edgecap.errors import DataError, EdgecapError, MissingDependencyError
 from edgecap.extras import require_cv2
 from edgecap.preprocess import Image
+from edgecap.sources.folder import ImageFolder, list_images
+from edgecap.sources.video import VideoFile
 from edgecap.spec import InputSpec
 from edgecap_convert.data.memo import Memo, content_digest
 
@@ -66,12 +68,15 @@ class Report:
       broken: with the reason, in the order given.
       decoded: how many had to be decoded now.
       uncached: how many of the usable ones did not fit and are decoded whenever they are opened.
+      unread: how many of those were not decoded now either: their recordings can be opened, and
+        whether every frame is there shows when they are used.
     """
 
     usable: tuple[Clip, ...]
     broken: tuple[tuple[Clip, str], ...]
     decoded: int = 0
     uncached: int = 0
+    unread: int = 0
 
 
 class CachedClip:
@@ -94,6 +99,21 @@ class CachedClip:
         self._shape = shape
         self.ticks = ticks
         self.values = values
+
+    @property
+    def cached(self) -> bool:
+        """Whether the images are on disk, and need not be decoded."""
+        return isinstance(self._images, Path)
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """Of an image: ``(H, W, 3)``."""
+        return self._shape[1:]
+
+    def decode(self) -> Generator[Image, None, None]:
+        """The images of a clip that is not cached, one by one."""
+        assert not isinstance(self._images, Path)
+        return self._images()
 
     @property
     def images(self) -> npt.NDArray[np.uint8]:
@@ -132,6 +152,61 @@ class CachedClip:
         return result
 
 
+class TickImages:
+    """The images at some ticks of a clip, read when they are asked for.
+
+    To be read like an array ``(T, H, W, 3)`` uint8; what is read is a copy. Of a clip that did not
+    fit into the cache, reading forward decodes each frame once, and holds one.
+
+    Args:
+      opened: the clip. ticks: ``(T,)`` their numbers.
+    """
+
+    dtype = np.dtype(np.uint8)
+    ndim = 4
+
+    def __init__(self, opened: CachedClip, ticks: npt.NDArray[np.int64]) -> None:
+        self._opened, self._ticks = opened, ticks
+        self._decoding: Generator[Image, None, None] | None = None
+        # Of the image that was decoded last.
+        self._number, self._image = -1, np.empty(0, np.uint8)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return (len(self._ticks), *self._opened.size)
+
+    def __len__(self) -> int:
+        return len(self._ticks)
+
+    def __getitem__(self, index: Any) -> npt.NDArray[np.uint8]:
+        ticks = self._ticks[index]
+        if ticks.ndim == 0:
+            return self._take(ticks[None])[0]
+        return self._take(ticks)
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
+        for number in range(len(self)):
+            yield self[number]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.asarray(self[:], dtype)
+
+    def _take(self, ticks: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        if self._opened.cached or not len(ticks):
+            return self._opened.take(ticks)
+        wanted = self._opened.ticks[ticks]
+        result = np.empty((len(wanted), *self._opened.size), np.uint8)
+        if self._decoding is None or wanted.min() < self._number:
+            self._decoding, self._number = self._opened.decode(), -1
+        while True:
+            if self._number >= 0:
+                result[wanted == self._number] = self._image
+            if self._number >= wanted.max():
+                return result
+            self._image = next(self._decoding)
+            self._number += 1
+
+
 class FrameCache:
     """Clips decoded at one size and rate, in a folder that runs and processes share.
 
@@ -143,7 +218,8 @@ class FrameCache:
       rate_hz: the model's.
       folder: ``None`` for :func:`default_cache`.
       limit_bytes: how large the folder may become. Entries that nobody has used for an hour make
-        way, the oldest first; clips that still do not fit are decoded when they are opened.
+        way, the oldest first; clips that still do not fit are decoded when they are opened, and
+        not before: nothing takes time or memory by the size of all clips.
       workers: threads that decode; ``None`` for one per core.
 
     Raises:
@@ -175,9 +251,12 @@ class FrameCache:
         self._memo = Memo(self._folder / "memo.sqlite")
         self._budget = _Budget(self._folder, limit_bytes)
         self._digests: dict[Clip, str] = {}
+        self._extents: dict[Path, tuple[float, float] | None] = {}
 
     def fill(self, clips: Sequence[Clip], *, strict: bool = False) -> Report:
-        """Decodes what is not there yet.
+        """Decodes what is not there yet, as far as it fits.
+
+        Of a clip that will not fit, only the recording's first frame is decoded.
 
         Args:
           clips: to decode.
@@ -191,7 +270,7 @@ class FrameCache:
         # The workers are the parallelism.
         cv2.setNumThreads(1)
         results: list[_Result | None] = [None] * len(clips)
-        self._digests = {}
+        self._digests, self._extents = {}, {}
         try:
             with (
                 ThreadPoolExecutor(self._workers, "decode") as pool,
@@ -277,10 +356,53 @@ class FrameCache:
                 _touch(path)
                 return _Result(decoded=False, cached=known.has_images)
             self._budget.remove(path)
+            expected = self._estimate(clip)
+            if expected is not None and not self._budget.fits(expected):
+                return _Result(decoded=False, cached=False, unread=True)
             return _Result(decoded=True, cached=self._decode(clip, digest))
         except DataError as error:
             reason = str(error).removeprefix("unreadable clip: ")
             return _Result(decoded=False, cached=False, broken=reason)
+
+    def expected_s(self, clip: Clip) -> float:
+        """How long the clip is by what its container says, the same whether it is cached or not.
+
+        Raises:
+          DataError: the container says nothing, and the clip is broken.
+        """
+        expected = self._expect(clip)
+        if expected is None:
+            return len(self.open(clip).ticks) / (FINER * self.rate_hz)
+        return expected[0]
+
+    def _estimate(self, clip: Clip) -> int | None:
+        """How many bytes the clip's images will have; ``None`` where only decoding tells."""
+        expected = self._expect(clip)
+        if expected is None:
+            return None
+        seconds, rate_hz = expected
+        images = seconds * min(rate_hz, FINER * self.rate_hz)
+        return int(images) * self.spec.height * self.spec.width * 3
+
+    def _expect(self, clip: Clip) -> tuple[float, float] | None:
+        """Seconds of the clip and frames a second, by what its container says.
+
+        ``None`` where that is nothing, or the first frame cannot be decoded.
+        """
+        extent = self._extent(clip)
+        if extent is None:
+            return None
+        frames, rate_hz = extent
+        if clip.path.is_dir():
+            rate_hz = clip.fps or self.rate_hz
+        start_s, end_s = clip.start_s or 0.0, frames / rate_hz
+        return max(0.0, min(end_s, clip.end_s or end_s) - start_s), rate_hz
+
+    def _extent(self, clip: Clip) -> tuple[float, float] | None:
+        """Frames of the clip's recording, and their rate; each is opened once."""
+        if clip.path not in self._extents:
+            self._extents[clip.path] = _open_recording(clip.path)
+        return self._extents[clip.path]
 
     def _decode(self, clip: Clip, digest: str) -> bool:
         """Decodes a clip to its entry, frame by frame.
@@ -350,6 +472,7 @@ class _Result:
     decoded: bool
     cached: bool
     broken: str | None = None
+    unread: bool = False
 
 
 class _DamagedError(Exception):
@@ -570,6 +693,28 @@ class _Budget:
             self.give_back(size)
 
 
+def _open_recording(path: Path) -> tuple[float, float] | None:
+    """Decodes a recording's first frame; how many it has, and their rate, for a video.
+
+    ``None`` where it says neither, or there is no first frame.
+    """
+    try:
+        if path.is_dir():
+            with ImageFolder(path, rate_hz=1.0) as images:
+                next(iter(images))
+            return float(len(list_images(path))), 1.0
+        video = VideoFile(path)
+        with video:
+            next(iter(video))
+            if not video.stated_frames or not video.rate_hz:
+                return None
+            return float(video.stated_frames), video.rate_hz
+    except MissingDependencyError:
+        raise
+    except (EdgecapError, OSError):
+        return None
+
+
 def _report(clips: Sequence[Clip], results: Sequence[_Result], *, strict: bool) -> Report:
     pairs = list(zip(clips, results, strict=True))
     report = Report(
@@ -577,6 +722,7 @@ def _report(clips: Sequence[Clip], results: Sequence[_Result], *, strict: bool) 
         broken=tuple((clip, result.broken) for clip, result in pairs if result.broken is not None),
         decoded=sum(result.decoded for result in results),
         uncached=sum(not result.cached and result.broken is None for result in results),
+        unread=sum(result.unread for result in results),
     )
     if report.broken and (strict or not report.usable):
         raise DataError(broken_clips(report.broken, len(clips)))

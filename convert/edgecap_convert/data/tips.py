@@ -20,20 +20,26 @@ _SMALLEST, _BORDER, _TIP_DEPTH, _WIDEST_TIP, _JUMP = 0.01, 0.025, 0.04, 0.2, 0.1
 _NEIGHBOURS = 3
 
 
+#: Borders of the frame → quarter turns against the clock that make them the lower one.
+BORDERS = {"bottom": 0, "left": 1, "top": 2, "right": 3}
+TARGETS = ("middle", *(f"tip from {border}" for border in BORDERS))
+
+
 def find_targets(images: npt.NDArray[np.uint8], *, target: str) -> npt.NDArray[np.float32]:
     """Finds what moves.
 
     Args:
       images: ``(N, H, W, 3)`` uint8 of one clip.
-      target: ``tip``: the end of the moving thing that is farthest from the border of the frame
-        where it comes in; ``middle``: its middle.
+      target: ``middle`` of the largest thing that moves; or ``tip from bottom`` (``left``, ``top``,
+        ``right``): the end that is farthest from that border of the frame, of the largest thing
+        that comes in over it.
 
     Returns:
       ``(N, 3)`` float32: x and y in shares of width and height, and 1, or 0 where nothing was
       found, more than one thing was meant, or the place jumps.
     """
     step = max(1, len(images) // _BACKGROUND_FRAMES)
-    background = np.median(images[::step], axis=0).astype(np.float32)
+    background = np.median(images[::step], axis=0).astype(np.uint8)
     found = np.array([_find(image, background, target) for image in images], np.float32)
     result = found.copy()
     for number, row in enumerate(found):
@@ -48,12 +54,13 @@ def find_targets(images: npt.NDArray[np.uint8], *, target: str) -> npt.NDArray[n
 
 
 def _find(
-    image: npt.NDArray[np.uint8], background: npt.NDArray[np.float32], target: str
+    image: npt.NDArray[np.uint8], background: npt.NDArray[np.uint8], target: str
 ) -> tuple[float, float, float]:
     cv2 = require_cv2("to find what moves")
     height, width = image.shape[:2]
-    difference = np.abs(image.astype(np.float32) - background).max(axis=-1)
-    mask = (cv2.GaussianBlur(difference, (5, 5), 0) > _DIFFERENT).astype(np.uint8)
+    red, green, blue = cv2.split(cv2.absdiff(np.ascontiguousarray(image), background))
+    difference = cv2.GaussianBlur(cv2.max(cv2.max(red, green), blue), (5, 5), 0)
+    mask = (difference > _DIFFERENT).astype(np.uint8)
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
     count, numbers, statistics, _ = cv2.connectedComponentsWithStats(mask)
@@ -64,37 +71,27 @@ def _find(
     if target == "middle":
         rows, columns = np.nonzero(numbers == 1 + int(areas[1:].argmax()))
         return float((columns.mean() + 0.5) / width), float((rows.mean() + 0.5) / height), 1.0
-    return _tip(numbers, areas) or nothing
+    return _tip(numbers, areas, target.removeprefix("tip from ")) or nothing
 
 
 def _tip(
-    numbers: npt.NDArray[np.int32], areas: npt.NDArray[np.int32]
+    numbers: npt.NDArray[np.int32], areas: npt.NDArray[np.int32], border: str
 ) -> tuple[float, float, float] | None:
-    """The far end of the largest thing that comes in over one border."""
-    height, width = numbers.shape
+    """The far end of the largest thing that comes in over a border."""
+    turns = BORDERS[border]
+    turned = np.rot90(numbers, turns)
+    height, width = turned.shape
     side = min(height, width)
-    deep = max(1, round(_BORDER * side))
-    strips = {
-        "bottom": numbers[-deep:],
-        "top": numbers[:deep],
-        "left": numbers[:, :deep],
-        "right": numbers[:, -deep:],
-    }
-    touching = {name: set(np.unique(strip).tolist()) - {0} for name, strip in strips.items()}
-    candidates = sorted(set.union(*touching.values()), key=lambda n: -int(areas[n]))
-    if not candidates or areas[candidates[0]] < _SMALLEST * height * width:
+    touching = np.unique(turned[-max(1, round(_BORDER * side)) :])
+    largest = max(touching[touching > 0], key=lambda number: int(areas[number]), default=None)
+    if largest is None or areas[largest] < _SMALLEST * height * width:
         return None
-    mask = numbers == candidates[0]
-    border = max(strips, key=lambda name: int((strips[name] == candidates[0]).sum()))
-    # Turned so that it comes in from below.
-    turns = {"bottom": 0, "left": 1, "top": 2, "right": 3}[border]
-    rows, columns = np.nonzero(np.rot90(mask, turns))
-    turned_height, turned_width = (height, width) if turns % 2 == 0 else (width, height)
+    rows, columns = np.nonzero(turned == largest)
     first = int(rows.min())
-    end = columns[rows <= first + max(1, round(_TIP_DEPTH * side)) - 1]
+    end = columns[rows < first + max(1, round(_TIP_DEPTH * side))]
     if first == 0 or int(end.max() - end.min()) >= _WIDEST_TIP * side:
         return None
-    x, y = (float(end.mean()) + 0.5) / turned_width, (first + 0.5) / turned_height
+    x, y = (float(end.mean()) + 0.5) / width, (first + 0.5) / height
     for _ in range(turns):
         # Undo one turn by 90 degrees against the clock.
         x, y = 1.0 - y, x

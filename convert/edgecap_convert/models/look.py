@@ -41,7 +41,8 @@ class Look(keras.layers.Layer):
     """Maps ``(N, H', W', C)`` → ``[place (N, 2), peak (N, 1), seen (N, C), …]``.
 
     With ``difference``, what has risen and what has fallen since the frame before is looked at
-    too, at the same place: two more ``(N, C)``.
+    too, at the same place: two more ``(N, C)``. The inputs are then the maps, those before them,
+    and ``(N, 1, 1, 1)``: 1, or 0 if there was no frame before.
 
     Args:
       config: the neck's.
@@ -115,9 +116,11 @@ class Look(keras.layers.Layer):
         """What is looked at, each ``(N, H'·W', C)``."""
         maps = [inputs[0]]
         if self._difference:
-            now, before = inputs
-            maps.append(self._rounded("rise", tf.nn.relu(now - before), training))
-            maps.append(self._rounded("fall", tf.nn.relu(before - now), training))
+            now, before, running = inputs
+            for what, change in (("rise", now - before), ("fall", before - now)):
+                amount = self._rounded(what, tf.nn.relu(change), training)
+                # Of the first frame, nothing is known to have changed.
+                maps.append(self._rounded(what, amount * running, training))
         cells = self._cells.shape[0]
         return [tf.reshape(each, (-1, cells, self.channels)) for each in maps]
 
@@ -199,19 +202,30 @@ class Collect(keras.layers.Layer):
     def output_range(self) -> LearnedRange:
         return self._ranges["features"]
 
-    def settle(self, seen: npt.NDArray[np.float32]) -> None:
-        """Sets the constants by what was seen of some frames, ``(N, parts · C)``."""
+    def settle(self, seen: npt.NDArray[np.float32], *, weight: float = 1.0) -> None:
+        """Sets the constants by what was seen of some frames.
+
+        Args:
+          seen: ``(N, parts · C)``.
+          weight: the deviation that each of them gets; that of the places is about 1.
+        """
         deviation = seen.std(axis=0)
         # What hardly varies is not blown up: it would be noise, and its weights would not fit.
         least = max(float(deviation.max()) * 0.02, 1e-6)
         self.mean.assign(seen.mean(axis=0))
-        self.scale.assign(1.0 / np.maximum(deviation, least) / np.sqrt(len(self.seen)))
+        self.scale.assign(weight / np.maximum(deviation, least))
 
     def call(self, inputs: list[tf.Tensor], training: bool = False) -> tf.Tensor:
-        """``[place, peak, place before, seen, …]`` → features in [0, 6]."""
+        """``[place, peak, place before, running, seen, …]`` → features in [0, 6].
+
+        ``running`` is ``(N, 1)``: 1, or 0 if there was no frame before.
+        """
         quantized = self._schedule is not None
-        place, peak, before, *seen = inputs
-        geometry = tf.concat([place, place - before, peak], axis=-1)
+        place, peak, before, running, *seen = inputs
+        moved = place - before
+        if quantized:
+            moved = PLACE.fake_quant(moved)
+        geometry = tf.concat([place, moved * running, peak], axis=-1)
         if quantized:
             geometry = PLACE.fake_quant(geometry)
         kernels = [self.geometry * self.geometry_scale[:, None]]

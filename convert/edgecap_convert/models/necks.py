@@ -40,15 +40,22 @@ def build_neck(grid: Shape, config: NeckConfig) -> keras.Model:
 
 
 def build_collector(grid: Shape, config: NeckConfig) -> keras.Model:
-    """The map, and with ``difference`` the map before it → ``(B, F)`` float32."""
+    """The map, and with ``difference`` the one before it and ``(B, 1, 1, 1)``, 0 if there was none.
+
+    Gives ``(B, F)`` float32.
+    """
     shape = (*grid[:2], config.channels or grid[2])
     now = keras.Input(shape, name="collect_now")
     inputs, x = [now], now
     if config.difference:
         before = keras.Input(shape, name="collect_before")
-        inputs.append(before)
+        running = keras.Input((1, 1, 1), name="collect_running")
+        inputs += [before, running]
         rise = Increase(name="collect_rise")([now, before])
         fall = Increase(name="collect_fall")([before, now])
+        # Of the first frame, nothing is known to have changed.
+        rise = keras.layers.Multiply(name="collect_risen")([rise, running])
+        fall = keras.layers.Multiply(name="collect_fallen")([fall, running])
         x = keras.layers.Concatenate(name="collect_all")([now, rise, fall])
     if config.pool == "flatten":
         x = keras.layers.Flatten(name="collect_flatten")(x)

@@ -25,11 +25,11 @@ from edgecap_convert.quantization.ranges import LearnedRange, RangeSchedule
 #: What is carried from frame to frame: name → ``(B, …)`` float32. ``h``, ``c`` of the first LSTM
 #: layer, ``h2``, ``c2`` of the second, …; ``window``: the last hidden states, for attention;
 #: ``map``: the neck's map of the frame before, for its difference; ``place``: where an attending
-#: neck looked.
+#: neck looked; ``running``: 0 after a reset, 1 from the first frame on.
 State = dict[str, tf.Tensor]
-WINDOW, MAP, PLACE_STATE = "window", "map", "place"
+WINDOW, MAP, PLACE_STATE, RUNNING = "window", "map", "place", "running"
 #: Those that the neck carries; all others are the memory's.
-NECK_STATES = (MAP, PLACE_STATE)
+NECK_STATES = (MAP, PLACE_STATE, RUNNING)
 
 #: Drops values in training: tensor ``(B, T, …)`` and where it stands → tensor.
 Dropout = Callable[[tf.Tensor, str], tf.Tensor]
@@ -80,9 +80,10 @@ class Network(tf.Module):
                 parts=self.look.parts,
                 schedule=self.schedule,
             )
-            blank = tf.zeros((1, *map_shape))
-            place, peak, *seen = self.look([blank] * (1 + self.config.neck.difference))
-            self.collect([place, peak, place, *seen])
+            blank, still = tf.zeros((1, *map_shape)), tf.ones((1, 1, 1, 1))
+            maps = [blank, blank, still] if self.config.neck.difference else [blank]
+            place, peak, *seen = self.look(maps)
+            self.collect([place, peak, place, still[:, 0, 0], *seen])
         self.layers = [
             LSTMStep(lstm.units, quantized=quantized, name=f"lstm{number}")
             for number in range(1, lstm.layers + 1)
@@ -128,6 +129,8 @@ class Network(tf.Module):
             shapes[MAP] = (batch, *self.neck.output_shape[1:])
         if self.attends:
             shapes[PLACE_STATE] = (batch, 2)
+        if self.attends or self.config.neck.difference:
+            shapes[RUNNING] = (batch, 1)
         return shapes
 
     def initial_state(self, batch: int) -> State:
@@ -168,16 +171,20 @@ class Network(tf.Module):
     def _see(self, grid: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
         """One frame's grid → features, and the states that the neck carries."""
         now = self.neck(grid)
-        following = {}
+        following: State = {}
+        if RUNNING in state:
+            running = self._requantize_place(state[RUNNING])
+            following[RUNNING] = self._requantize_place(tf.minimum(running + 1.0, 1.0))
         maps = [now]
         if self.config.neck.difference:
-            maps.append(self._requantize_map(state[MAP]))
+            maps += [self._requantize_map(state[MAP]), running[:, :, None, None]]
             following[MAP] = now
         if self.collector is not None:
             return self.collector(maps if len(maps) > 1 else now), following
         place, peak, *seen = self.look(maps)
         following[PLACE_STATE] = place
-        return self.collect([place, peak, self._requantize_place(state), *seen]), following
+        before = self._requantize_place(state[PLACE_STATE])
+        return self.collect([place, peak, before, running, *seen]), following
 
     def _requantize_map(self, before: tf.Tensor) -> tf.Tensor:
         """Puts the carried map on the grid that maps have, so that carrying it is a copy."""
@@ -185,9 +192,15 @@ class Network(tf.Module):
             return before
         return self._last_range(self.encoder, self.neck).fake_quant(before, training=False)
 
-    def _requantize_place(self, state: State) -> tf.Tensor:
-        before = state[PLACE_STATE]
+    def _requantize_place(self, before: tf.Tensor) -> tf.Tensor:
         return before if self.schedule is None else PLACE.fake_quant(before)
+
+    @staticmethod
+    def _running(state: State, length: tf.Tensor, resets: tf.Tensor | None) -> tf.Tensor:
+        """``(B, T)``: 1, or 0 where there was no frame before."""
+        first = state[RUNNING]
+        running = tf.concat([first, tf.ones((first.shape[0], length - 1))], axis=1)
+        return running if resets is None else running * tf.cast(~resets, tf.float32)
 
     def requantize_features(self, features: tf.Tensor) -> tf.Tensor:
         """Puts features, given as real values, on the grid that the collector gives them on."""
@@ -288,17 +301,18 @@ class Network(tf.Module):
                 [looked[..., :GEOMETRY], dropout(looked[..., GEOMETRY:], "seen")], axis=-1
             )
         place = looked[..., :2]
-        before = tf.concat([self._requantize_place(state)[:, None], place[:, :-1]], axis=1)
-        if resets is not None:
-            before = before * tf.cast(~resets, tf.float32)[..., None]
+        first = self._requantize_place(state[PLACE_STATE])
+        before = tf.concat([first[:, None], place[:, :-1]], axis=1)
+        running = self._running(state, tf.shape(place)[1], resets)[..., None]
         parts = tf.split(looked, [2, 1, *[self.look.channels] * self.look.parts], axis=-1)
-        parts.insert(2, before)
+        parts[2:2] = [before, running]
         flat = [tf.reshape(part, (-1, part.shape[-1])) for part in parts]
         features = self.collect(flat, training=training)
         features = tf.reshape(features, (batch, -1, self.feature_width))
         features = tf.ensure_shape(features, (batch, length, self.feature_width))
         # The neck's map is not known here: it stays what it was.
-        following = {PLACE_STATE: place[:, -1], **{k: v for k, v in state.items() if k == MAP}}
+        following = {PLACE_STATE: place[:, -1], RUNNING: tf.ones((batch, 1))}
+        following |= {name: value for name, value in state.items() if name == MAP}
         return self._remember(features, state, following, resets, training, dropout)
 
     def _remember(
@@ -331,22 +345,27 @@ class Network(tf.Module):
         if self.collector is not None:
             return self.collector(maps if len(maps) > 1 else maps[0])
         place, peak, *seen = self.look(maps)
-        before = tf.concat([tf.zeros_like(place[:1]), place[:-1]], axis=0)
-        return self.collect([place, peak, before, *seen])
+        before = tf.concat([place[:1], place[:-1]], axis=0)
+        return self.collect([place, peak, before, tf.ones_like(peak), *seen])
 
     def still_features(self, grids: tf.Tensor, *, training: bool = False) -> tf.Tensor:
         """What the memory reads of separate frames in which nothing moves."""
         now = self.neck(grids, training=training)
-        maps = [now, now] if self.config.neck.difference else [now]
+        maps = self._still(now)
         if self.collector is not None:
             return self.collector(maps if len(maps) > 1 else now, training=training)
         place, peak, *seen = self.look(maps, training=training)
-        return self.collect([place, peak, place, *seen], training=training)
+        return self.collect([place, peak, place, tf.ones_like(peak), *seen], training=training)
+
+    def _still(self, now: tf.Tensor) -> list[tf.Tensor]:
+        """Maps of frames in which nothing moves."""
+        if not self.config.neck.difference:
+            return [now]
+        return [now, now, tf.ones_like(now[:, :1, :1, :1])]
 
     def still_heat(self, grids: tf.Tensor) -> tf.Tensor:
         """Where an attending neck looks in separate frames: logits ``(N, H'·W')``."""
-        now = self.neck(grids)
-        return self.look.heat([now, now] if self.config.neck.difference else [now])
+        return self.look.heat(self._still(self.neck(grids)))
 
     def watch_motion(self, clips: list[np.ndarray]) -> None:
         """Makes an attending neck look where most changes.
@@ -368,10 +387,6 @@ class Network(tf.Module):
         norm.moving_mean.assign(mapped.mean(axis=(0, 1, 2)))
         norm.moving_variance.assign(mapped.var(axis=(0, 1, 2)))
 
-    def maps(self, grids: tf.Tensor) -> list[tf.Tensor]:
-        """The neck's maps of consecutive frames and, with ``difference``, those before them."""
-        return self._maps(grids[None], self.initial_state(1), {}, None, False)
-
     def _maps(
         self,
         grid: tf.Tensor,
@@ -380,16 +395,20 @@ class Network(tf.Module):
         resets: tf.Tensor | None,
         training: bool,
     ) -> list[tf.Tensor]:
-        """``(B, T, H', W', C)`` → maps of all frames ``(B·T, H', W', C')``, and those before."""
+        """``(B, T, H', W', C)`` → maps of all frames ``(B·T, H', W', C')``.
+
+        With ``difference`` also those before them, and where there were any, ``(B·T, 1, 1, 1)``.
+        """
         now = self.neck(tf.reshape(grid, (-1, *grid.shape[2:])), training=training)
         if not self.config.neck.difference:
             return [now]
         maps = tf.reshape(now, (grid.shape[0], -1, *now.shape[1:]))
         before = tf.concat([state[MAP][:, None], maps[:, :-1]], axis=1)
-        if resets is not None:
-            before = before * tf.cast(~resets, tf.float32)[..., None, None, None]
+        before = self._requantize_map(tf.reshape(before, (-1, *now.shape[1:])))
+        running = self._running(state, tf.shape(maps)[1], resets)
         following[MAP] = maps[:, -1]
-        return [now, self._requantize_map(tf.reshape(before, (-1, *now.shape[1:])))]
+        following[RUNNING] = tf.ones_like(state[RUNNING])
+        return [now, before, tf.reshape(running, (-1, 1, 1, 1))]
 
     def _attend(
         self, hidden: tf.Tensor, window: tf.Tensor, segments: tf.Tensor | None, training: bool

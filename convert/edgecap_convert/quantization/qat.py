@@ -37,7 +37,9 @@ from edgecap_convert.training.updates import SequenceUpdate
 
 STAGE = "qat"
 _QAT, _CALIBRATION = 14, 15
-_CALIBRATION_BATCHES = 40
+# Batches that ranges are learnt from before weights move; fewer where the encoder is large, and its
+# ranges are all that is learnt of it.
+_CALIBRATION_BATCHES, _FROZEN_BATCHES = 40, 12
 # Items that are taught, at most: their grids take time.
 _ITEMS = 600
 # From here on ranges stand still and weights settle into them.
@@ -96,7 +98,8 @@ def train_quantized(
 
     begun = checkpoints.load(STAGE) if checkpoints is not None else None
     if begun is None or config.freeze_encoder:
-        _calibrate(quantized, images(None, _CALIBRATION), stage.batch)
+        count = _FROZEN_BATCHES if config.freeze_encoder else _CALIBRATION_BATCHES
+        _calibrate(quantized, images(None, _CALIBRATION), stage.batch, count)
     schedule.follow()
     if not stage.steps:
         schedule.freeze()
@@ -226,7 +229,7 @@ class FrozenEncoder:
         return self._teacher.recur(self._teacher.look(grids) if self._network.attends else grids)
 
 
-def _calibrate(network: Network, source: Iterator[SequenceBatch], batch: int) -> None:
+def _calibrate(network: Network, source: Iterator[SequenceBatch], batch: int, count: int) -> None:
     """Runs sequences through the network with moving ranges and fixed weights."""
 
     @tf.function
@@ -234,5 +237,5 @@ def _calibrate(network: Network, source: Iterator[SequenceBatch], batch: int) ->
         return network.clip(normalize(images), state, resets=resets, training=True)[1]
 
     state = network.initial_state(batch)
-    for sequence in itertools.islice(source, _CALIBRATION_BATCHES):
+    for sequence in itertools.islice(source, count):
         state = forward(tf.constant(sequence.inputs), tf.constant(sequence.resets), state)

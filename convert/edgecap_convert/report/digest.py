@@ -145,7 +145,8 @@ def clip_results(
         ]
     for start, stop, truth, answer, scores in found:
         name = recording.name
-        if (start, stop) != (0, len(recording.images)):
+        whole = (start, stop) == (0, len(recording.images))
+        if not whole:
             first, last = recording.timestamps_s[start], recording.timestamps_s[stop - 1]
             name += f" [{first:.1f}–{last:.1f} s]"
         yield ClipResult(
@@ -154,7 +155,8 @@ def clip_results(
             answer,
             scores,
             course=values[start:stop],
-            images=recording.images[start:stop],
+            # Not read before some of them are chosen: a recording may be long.
+            images=recording.images if whole else recording.images[start:stop],
             decided=(Segment("", start, stop).second_half.start - start, stop - start),
         )
 

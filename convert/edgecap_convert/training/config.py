@@ -14,6 +14,7 @@ from edgecap.spec import TASKS, InputSpec, from_plain
 from edgecap.synthetic import DEFAULT_RATE_HZ
 from edgecap_convert.data.augment import AugmentConfig
 from edgecap_convert.data.sequences import FrameFormat
+from edgecap_convert.data.tips import TARGETS
 from edgecap_convert.models.config import EncoderConfig, LSTMConfig, NeckConfig
 
 if sys.version_info >= (3, 11):
@@ -25,7 +26,7 @@ _FASTEST_HZ = 240.0
 _LOUDEST = 10.0
 _WIDEST_ZOOM = 4.0
 _SHARPEST = 10.0
-TARGETS = ("tip", "middle")
+_HEAVIEST = 100.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class StageConfig:
       dropout: share of the features, and of what the head reads, that is dropped.
       noise: added to cached features, in units of their own deviation.
       smoothing: share of the probability that the truth gives to all labels alike.
+      average: the stage ends with the exponential average of the weights along its steps, with this
+        decay (Polyak & Juditsky 1992), which varies less from run to run; 0 for none. Needs
+        ``keep = "last"``.
     """
 
     steps: int
@@ -58,6 +62,7 @@ class StageConfig:
     dropout: float = 0.0
     noise: float = 0.0
     smoothing: float = 0.0
+    average: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("steps", "patience"):
@@ -70,7 +75,9 @@ class StageConfig:
             raise ConfigError(f"learning_rate: expected between 0 and 1; got {self.learning_rate}")
         if self.keep not in ("best", "last"):
             raise ConfigError(f"keep: expected 'best' or 'last'; got {self.keep!r}")
-        for name in ("dropout", "smoothing", "weight_decay"):
+        if self.average and self.keep != "last":
+            raise ConfigError("average: expected keep = 'last' with it")
+        for name in ("dropout", "smoothing", "weight_decay", "average"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name}: expected 0 or more, below 1; got {getattr(self, name)}")
         if not 0 <= self.noise <= _LOUDEST:
@@ -113,10 +120,14 @@ class LookConfig:
       encoder_rate: of the encoder, as a share of that; 0 leaves it as it is.
       sharpen: the heat map is multiplied by this once it is learnt: many faint cells draw the place
         towards the middle of the frame.
-      target: ``tip``, the end of what moves that is farthest from the border of the frame where it
-        comes in, such as a fingertip; or ``middle``.
-      zoom, shift, noise: the places are scaled by 1/(1 + zoom) to 1 + zoom, moved by up to this
-        share of the frame, alike over a row, and blurred by this share.
+      target: the ``middle`` of what moves; or ``tip from bottom`` (``left``, ``top``, ``right``),
+        the end of it that is farthest from the border of the frame where it comes in, such as a
+        fingertip.
+      seen: how much what is there weighs beside where it is: the deviation of each of its numbers,
+        that of the place being about 1.
+      zoom, shift, turn, noise: the places are scaled by 1/(1 + zoom) to 1 + zoom, moved by up to
+        this share of the frame, turned by up to so many degrees, all alike over a row, and blurred
+        by this share of the frame.
       dropout: share of what is seen that is dropped.
     """
 
@@ -125,9 +136,11 @@ class LookConfig:
     learning_rate: float = 3e-3
     encoder_rate: float = 0.0
     sharpen: float = 1.0
-    target: str = "tip"
+    target: str = "middle"
+    seen: float = 1.0
     zoom: float = 0.0
     shift: float = 0.0
+    turn: float = 0.0
     noise: float = 0.0
     dropout: float = 0.0
 
@@ -145,6 +158,10 @@ class LookConfig:
         for name in ("encoder_rate", "shift", "noise", "dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"look.{name}: expected 0 to 1; got {getattr(self, name)}")
+        if not 0 < self.seen <= _HEAVIEST:
+            raise ConfigError(f"look.seen: expected above 0, to {_HEAVIEST:g}; got {self.seen}")
+        if not 0 <= self.turn <= 180:
+            raise ConfigError(f"look.turn: expected 0 to 180 degrees; got {self.turn}")
         if not 1 <= self.sharpen <= _SHARPEST:
             raise ConfigError(f"look.sharpen: expected 1 to {_SHARPEST:g}; got {self.sharpen}")
         if not 0 <= self.zoom <= _WIDEST_ZOOM:
@@ -167,6 +184,8 @@ class TrainConfig:
       encoder, neck, lstm: the network.
       split, augment: the clips.
       variants: augmented versions of each clip in the pool for the recurrent stage.
+      pool_limit: items in that pool at most, evenly chosen from each class: what the features
+        are computed of before the recurrent stage begins.
       scenes: number of scenes in that pool, for synthetic data.
       grace: at the start of a clip nothing can be known: no loss for this share of it.
       ramp: the weight of a frame grows from 1 by this much over a whole clip.
@@ -195,6 +214,7 @@ class TrainConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     variants: int = 6
+    pool_limit: int = 20_000
     scenes: int = 650
     grace: float = 0.25
     ramp: float = 0.0
@@ -214,7 +234,7 @@ class TrainConfig:
             raise ConfigError(f"task: expected one of {', '.join(TASKS)}; got {self.task!r}")
         if not 1.0 <= self.rate_hz <= _FASTEST_HZ:
             raise ConfigError(f"rate_hz: expected 1 to {_FASTEST_HZ:g}; got {self.rate_hz}")
-        for name in ("variants", "scenes", "longest", "validation_limit"):
+        for name in ("variants", "pool_limit", "scenes", "longest", "validation_limit"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: expected 1 or more; got {getattr(self, name)}")
         if not 0 <= self.grace < 1:

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 _VARIABLE = "TF_CONFIG"
 _ROLES = ("chief", "worker")
-_EXAMPLE = '{"cluster": {"worker": ["host1:12345", "host2:12345"]}, "task": {"type": "worker", "index": 0}}'
+_EXAMPLE = (
+    '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+)
 
 
 class Workers:

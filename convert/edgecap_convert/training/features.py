@@ -13,6 +13,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from edgecap_convert.models.network import Network
 
 Grids = npt.NDArray[np.float16]
 _VERSION = 1
+_log = logging.getLogger(__name__)
 _JOIN_PROBABILITY = 0.3
 
 
@@ -70,6 +72,10 @@ class FeatureStore:
             return map_array(path) if len(made) else made  # type: ignore[return-value]
         return made
 
+    def keeps(self, key: str) -> bool:
+        """Whether grids that were asked for before are on disk now."""
+        return key in self._counted
+
     def _count(self, key: str, size: int) -> bool:
         """Whether there is room; takes it, once for each key."""
         if key in self._counted:
@@ -107,6 +113,12 @@ class PooledItems:
         with tqdm(entries, desc=" features", unit="item") as bar:
             for entry in bar:
                 self._store.grids(entry.key, entry.images)
+                if not self._store.keeps(entry.key):
+                    _log.warning(
+                        "the cache for features is full: of some items they are computed whenever "
+                        "they are needed; raise cache_gb, or lower pool_limit"
+                    )
+                    break
 
     def look(self, see: Callable[[Grids], npt.NDArray[np.float32]]) -> SeenItems:
         """The same items as an attending neck sees them: a few numbers a frame, in memory."""

@@ -44,7 +44,7 @@ class LookItems:
         target: str,
     ) -> None:
         self._strata, self._inputs, self._target = strata, inputs, target
-        self._folder: Path = default_cache() / "targets" / target
+        self._folder: Path = default_cache() / "targets" / target.replace(" ", "-")
 
     def check(self) -> None:
         """Finds the targets of all items.

@@ -78,6 +78,7 @@ def open_material(
         grace=config.grace,
         ramp=config.ramp,
         longest=config.longest,
+        pool_limit=config.pool_limit,
     )
 
 

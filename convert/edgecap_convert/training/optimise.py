@@ -58,12 +58,25 @@ def optimizer(stage: StageConfig, variables: list[tf.Variable]) -> keras.optimiz
         warmup_steps=warm_up,
     )
     adam = keras.optimizers.Adam(
-        schedule, global_clipnorm=1.0, weight_decay=stage.weight_decay or None
+        schedule,
+        global_clipnorm=1.0,
+        weight_decay=stage.weight_decay or None,
+        use_ema=bool(stage.average),
+        ema_momentum=stage.average or 0.99,
     )
     if stage.weight_decay:
         adam.exclude_from_weight_decay([v for v in variables if len(v.shape) < 2])
     adam.build(variables)
     return adam
+
+
+def averaged(
+    stage: StageConfig, adam: keras.optimizers.Optimizer, variables: list[tf.Variable]
+) -> Callable[[], None] | None:
+    """Puts the average of the weights along the steps in their place, where that is asked for."""
+    if not stage.average:
+        return None
+    return lambda: adam.finalize_variable_values(variables)
 
 
 class Update(Protocol):
@@ -98,6 +111,7 @@ class Hooks:
 
     Attributes:
       validate: a score, higher is better; without it the last weights stay.
+      settle: called after the last step, before the weights are kept.
       on_step: told the number of each step before it is taken, also of those taken before a stop.
       log: takes the figures of every step.
       checkpoints: if given, the stage can be stopped and gone on with.
@@ -106,6 +120,7 @@ class Hooks:
     """
 
     validate: Callable[[], float] | None = None
+    settle: Callable[[], None] | None = None
     on_step: Callable[[int], None] | None = None
     log: Log | None = None
     checkpoints: Checkpoints | None = None
@@ -170,6 +185,8 @@ def optimise(
             bar.set_postfix_str(_status(history), refresh=False)
             if progress.save_if_due(step) and hooks.log is not None:
                 hooks.log.flush()
+    if hooks.settle is not None:
+        hooks.settle()
     progress.finish()
     return history
 

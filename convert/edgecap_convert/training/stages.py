@@ -36,7 +36,7 @@ from edgecap_convert.training.features import (
     spread,
 )
 from edgecap_convert.training.looking import LookItems, LookUpdate
-from edgecap_convert.training.optimise import History, Hooks, Log, optimise, optimizer
+from edgecap_convert.training.optimise import History, Hooks, Log, averaged, optimise, optimizer
 from edgecap_convert.training.predict import NetworkPredictor
 from edgecap_convert.training.runs import CHECKPOINTS, FEATURES, discard_tree
 from edgecap_convert.training.updates import SequenceUpdate
@@ -206,7 +206,10 @@ class Training:
             self._update(stage, variables, adam, _RECURRENT, noise),
             weights=network.weights,
             slots=adam.variables,
-            hooks=self._hooks(lambda: self._score(predict.recur, recordings), self._workers),
+            hooks=dataclasses.replace(
+                self._hooks(lambda: self._score(predict.recur, recordings), self._workers),
+                settle=averaged(stage, adam, variables),
+            ),
         )
 
     def _settle_neck(self, items: PooledItems) -> None:
@@ -223,7 +226,7 @@ class Training:
         if self._config.neck.difference and not self._looks:
             network.watch_motion([items.grids(entry) for entry in spread(items.strata, 16)])
         seen = items.look(predict.look)
-        network.collect.settle(seen.everything()[:, GEOMETRY:])
+        network.collect.settle(seen.everything()[:, GEOMETRY:], weight=self._config.look.seen)
         return seen
 
     def _joint(self) -> History:
@@ -240,7 +243,10 @@ class Training:
             self._update(stage, variables, adam, _JOINT, 0.0),
             weights=network.weights,
             slots=adam.variables,
-            hooks=self._hooks(lambda: self._score(predict, validation), self._workers),
+            hooks=dataclasses.replace(
+                self._hooks(lambda: self._score(predict, validation), self._workers),
+                settle=averaged(stage, adam, variables),
+            ),
         )
 
     def _update(

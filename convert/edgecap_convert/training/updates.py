@@ -175,20 +175,24 @@ class SequenceUpdate:
 def vary_places(
     seen: tf.Tensor, look: LookConfig, seed: tf.Tensor, *, batch: int, rows: slice
 ) -> tf.Tensor:
-    """Scales and moves the places of each row, and blurs them frame by frame.
+    """Scales, turns and moves the places of each row, and blurs them frame by frame.
 
     As if the camera stood elsewhere; what is seen there stays the same.
 
     Args:
       seen: ``(B, T, V)``, ``rows`` of a joint batch of ``batch`` rows.
     """
-    length = seen.shape[1]
-    drawn = tf.random.stateless_uniform((4, batch, 1, 1), seed, -1.0, 1.0)[:, rows]
+    drawn = tf.random.stateless_uniform((5, batch, 1, 1), seed, -1.0, 1.0)[:, rows]
     zoom = tf.exp(tf.concat([drawn[0], drawn[1]], axis=-1) * math.log1p(look.zoom))
     # A place is in −2 … 2: four times the frame.
     shift = tf.concat([drawn[2], drawn[3]], axis=-1) * 4.0 * look.shift
-    noise = tf.random.stateless_normal((batch, length, 2), seed + 1)[rows] * 4.0 * look.noise
-    places = tf.clip_by_value(seen[..., :2] * zoom + shift + noise, PLACE.minimum, PLACE.maximum)
+    noise = tf.random.stateless_normal((batch, seen.shape[1], 2), seed + 1)[rows] * 4.0 * look.noise
+    angle = drawn[4] * math.radians(look.turn)
+    x, y = seen[..., 0:1], seen[..., 1:2]
+    turned = tf.concat(
+        [x * tf.cos(angle) - y * tf.sin(angle), x * tf.sin(angle) + y * tf.cos(angle)], axis=-1
+    )
+    places = tf.clip_by_value(turned * zoom + shift + noise, PLACE.minimum, PLACE.maximum)
     return tf.concat([places, seen[..., 2:]], axis=-1)
 
 
