@@ -65,8 +65,14 @@ def cli(ctx: click.Context, debug: bool) -> None:
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.WARNING, format="edgecap: %(message)s"
     )
+    # It tells of every font that it looks at.
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+
+
+# Verbs whose work can be gone on with.
+_RESUMABLE = ("train", "convert", "crossval")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -88,7 +94,8 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         _fail(error.format_message(), 1)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted", 130)
+        resumable = any(verb in arguments for verb in _RESUMABLE)
+        _fail("interrupted; --resume goes on" if resumable else "interrupted", 130)
     except Exception as error:
         from edgecap.errors import EdgecapError, ReaderGoneError
 

@@ -91,9 +91,13 @@ def cross_validate(
     )
     if only is not None and not 0 <= only < count:
         raise ConfigError(f"--fold: expected 0 to {count - 1}; got {only}")
-    if not resume and out.exists() and any(out.iterdir()):
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        taken = any(out.iterdir())
+    except OSError as error:
+        raise ConfigError(f"{out}: no place for the folds: {error.strerror}") from error
+    if taken and not resume:
         raise ConfigError(f"{out} is not empty; choose another folder with --out, or --resume")
-    out.mkdir(parents=True, exist_ok=True)
     check_writable(out / CROSSVAL_FILE)
     began = time.monotonic()
     numbers = range(count) if only is None else [only]

@@ -21,6 +21,7 @@ from edgecap_convert.data.frames import default_cache
 from edgecap_convert.data.tips import find_targets
 from edgecap_convert.models.network import Network, normalize
 from edgecap_convert.training.features import choose, map_array, npy
+from edgecap_convert.training.optimise import FrameUpdate
 
 # Frames that are taken from an item at a time: neighbours show nearly the same.
 _FRAMES_AN_ITEM = 8
@@ -85,7 +86,7 @@ class LookItems:
         return kept
 
 
-class LookUpdate:
+class LookUpdate(FrameUpdate):
     """One update of neck and heat map, and of the encoder where its inputs are images."""
 
     def __init__(
@@ -100,12 +101,6 @@ class LookUpdate:
 
     def __call__(self, batch: SequenceBatch, step: int) -> tf.Tensor:
         return self._update(tf.constant(batch.inputs[:, 0]), tf.constant(batch.targets[:, 0]))
-
-    def carried(self) -> dict[str, np.ndarray]:
-        return {}
-
-    def carry_on(self, carried: dict[str, np.ndarray]) -> None:
-        return None
 
     def _traced_update(self, inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         network = self._network

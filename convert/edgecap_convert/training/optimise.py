@@ -95,6 +95,16 @@ class Update(Protocol):
         ...
 
 
+class FrameUpdate:
+    """An update on single frames: nothing is carried from step to step."""
+
+    def carried(self) -> dict[str, np.ndarray]:
+        return {}
+
+    def carry_on(self, carried: dict[str, np.ndarray]) -> None:
+        return None
+
+
 class Log(Protocol):
     """Where the figures of every step go; ``TensorBoardLog`` is one."""
 

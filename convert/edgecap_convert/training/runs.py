@@ -184,6 +184,10 @@ def settings(run: Run) -> dict[str, Any]:
     }
 
 
+# Settings that decide how fast a run is, not what comes out.
+_WITHOUT_EFFECT = ("cache_gb", "checkpoint_s")
+
+
 def check_same(run: Run, found: Run) -> None:
     """Refuses to go on with a run under other settings than it was begun with.
 
@@ -191,6 +195,9 @@ def check_same(run: Run, found: Run) -> None:
       ConfigError: naming what differs.
     """
     mine, theirs = (json.loads(json.dumps(settings(each))) for each in (run, found))
+    for each in (mine, theirs):
+        for name in _WITHOUT_EFFECT:
+            del each["config"][name]
     different = [name for name in mine if mine[name] != theirs[name]]
     if "config" in different:
         different.remove("config")

@@ -36,7 +36,15 @@ from edgecap_convert.training.features import (
     spread,
 )
 from edgecap_convert.training.looking import LookItems, LookUpdate
-from edgecap_convert.training.optimise import History, Hooks, Log, averaged, optimise, optimizer
+from edgecap_convert.training.optimise import (
+    FrameUpdate,
+    History,
+    Hooks,
+    Log,
+    averaged,
+    optimise,
+    optimizer,
+)
 from edgecap_convert.training.predict import NetworkPredictor
 from edgecap_convert.training.runs import CHECKPOINTS, FEATURES, discard_tree
 from edgecap_convert.training.updates import SequenceUpdate
@@ -334,7 +342,7 @@ def validation_score(
     return float(result.score)
 
 
-class _PoseUpdate:
+class _PoseUpdate(FrameUpdate):
     """One update of the frame network and the pose head."""
 
     def __init__(
@@ -350,12 +358,6 @@ class _PoseUpdate:
 
     def __call__(self, batch: SequenceBatch, step: int) -> tf.Tensor:
         return self._update(tf.constant(batch.inputs[:, 0]), tf.constant(batch.targets[:, 0]))
-
-    def carried(self) -> dict[str, np.ndarray]:
-        return {}
-
-    def carry_on(self, carried: dict[str, np.ndarray]) -> None:
-        return None
 
     def _traced_update(self, images: tf.Tensor, poses: tf.Tensor) -> tf.Tensor:
         network = self._network
