@@ -160,6 +160,22 @@ class Augmentation:
         offset = target - linear @ np.array([middle_x, middle_y])
         return np.concatenate([linear, offset[:, None]], axis=1)
 
+    def move(
+        self, places: npt.NDArray[np.float32], height: int, width: int
+    ) -> npt.NDArray[np.float32]:
+        """Where places in a frame of this size are afterwards.
+
+        Args:
+          places: ``(N, 3)``: x and y in shares of width and height, and a weight.
+
+        Returns:
+          The same; the weight is 0 for what has left the frame.
+        """
+        matrix, size = self._matrix(height, width), np.array([width, height])
+        moved = ((places[:, :2] * size - 0.5) @ matrix[:, :2].T + matrix[:, 2] + 0.5) / size
+        inside = ((moved >= 0) & (moved <= 1)).all(axis=1)
+        return np.concatenate([moved, (places[:, 2] * inside)[:, None]], axis=1).astype(np.float32)
+
     def ticks(self, count: int) -> npt.NDArray[np.int64]:
         """Which half-frames of a clip to play.
 

@@ -29,7 +29,7 @@ from edgecap_convert.data.augment import (
     plain,
 )
 from edgecap_convert.data.frames import CachedClip, FrameCache, TickImages
-from edgecap_convert.data.sequences import Item
+from edgecap_convert.data.sequences import Item, Origin
 from edgecap_convert.data.splits import Split
 
 # A stratum of which so many clips in a row are broken has no others.
@@ -255,6 +255,24 @@ class ClipData:
         ticks = drawn.ticks(len(opened.ticks))[first : first + self._longest]
         return drawn.apply(opened.take(ticks))
 
+    def origin(self, clip: Clip, drawn: Augmentation, first: int) -> Origin:
+        """The clip that these frames were made of; of a long one, the part."""
+        opened = self._cache.open(clip)
+        ticks = drawn.ticks(len(opened.ticks))[first : first + self._longest]
+        start, stop = 0, len(opened.ticks)
+        if stop > 2 * self._longest:
+            start, stop = int(ticks.min()), int(ticks.max()) + 1
+        spec = self._cache.spec
+
+        def follow(places: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            return drawn.move(places[ticks - start], spec.height, spec.width)
+
+        return Origin(
+            f"{self._cache.digest(clip)[:32]}-{start}-{stop}",
+            lambda: opened.take(np.arange(start, stop)),
+            follow,
+        )
+
     def truth(
         self, clip: Clip, drawn: Augmentation, first: int
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
@@ -339,6 +357,9 @@ class ClipEntry:
 
     def truth(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
         return self.data.truth(self.clip, self.drawn, self.first)
+
+    def origin(self) -> Origin:
+        return self.data.origin(self.clip, self.drawn, self.first)
 
 
 class ClipRecordings:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from edgecap.evaluation import Recording, record_scene
 from edgecap.synthetic import BACKGROUND, LABELS, Scene
-from edgecap_convert.data.sequences import FrameFormat, Item
+from edgecap_convert.data.sequences import FrameFormat, Item, Origin
 
 # Scenes below this number are for training; validation takes the ones above, evaluation (see
 # edgecap.recordings) those above 2⁴⁸.
@@ -104,6 +104,9 @@ class SceneEntry:
 
     def truth(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
         return self._truth
+
+    def origin(self) -> Origin:
+        return Origin(self.key, self.images, lambda places: places)
 
 
 class SceneRecordings:

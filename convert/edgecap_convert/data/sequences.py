@@ -114,6 +114,21 @@ class Recordings(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Origin:
+    """The frames that an item was made of, before any augmentation, at twice the model's rate.
+
+    Attributes:
+      key: says what they are, see ``PoolEntry``.
+      images: reads them, ``(M, H, W, 3)``.
+      follow: from places in them, ``(M, 3)``: x, y and weight, to those in the item, ``(N, 3)``.
+    """
+
+    key: str
+    images: Callable[[], npt.NDArray[np.uint8]]
+    follow: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+
+
 class PoolEntry(Protocol):
     """An item that can be rendered at any time."""
 
@@ -135,6 +150,10 @@ class PoolEntry(Protocol):
         """The item's targets and weights; this takes none."""
         ...
 
+    def origin(self) -> Origin:
+        """What the item was made of."""
+        ...
+
 
 def batches(
     draw: Draw,
@@ -142,6 +161,7 @@ def batches(
     batch: int,
     length: int,
     seed: int,
+    whole: bool = False,
     start: Cursor | None = None,
     rows: slice = _ALL,
 ) -> Iterator[SequenceBatch]:
@@ -151,12 +171,15 @@ def batches(
       draw: the material.
       batch: rows B. length: frames T a batch.
       seed: the same seed gives the same batches.
+      whole: items are not cut at the ends of batches: each row of each batch begins with an item,
+        and what is left where the next one does not fit has no weight. Only an item that is longer
+        than a row loses its end.
       start: goes on behind the batch that had this cursor, of all rows.
       rows: which of the rows to make, the same ones as if all were made.
     """
     cursor = np.zeros((batch, 2), np.int64) if start is None else start
     made = [
-        _Row(draw, seed, row, *cursor[row].tolist(), fresh=start is None)
+        _Row(draw, seed, row, *cursor[row].tolist(), fresh=start is None or whole, whole=whole)
         for row in range(batch)[rows]
     ]
     return prefetch(_assemble(made, length))
@@ -166,9 +189,17 @@ class _Row:
     """One endless stream of items."""
 
     def __init__(
-        self, draw: Draw, seed: int, row: int, number: int, used: int, *, fresh: bool
+        self,
+        draw: Draw,
+        seed: int,
+        row: int,
+        number: int,
+        used: int,
+        *,
+        fresh: bool,
+        whole: bool,
     ) -> None:
-        self._draw, self._seed, self._row = draw, seed, row
+        self._draw, self._seed, self._row, self._whole = draw, seed, row, whole
         self._number, self._used, self._fresh = number, used, fresh
         self._item: Item | None = None
 
@@ -184,6 +215,9 @@ class _Row:
                 rng = np.random.default_rng([self._seed, self._row, self._number])
                 self._item = self._draw(self._number, rng)
             item, used = self._item, self._used
+            if self._whole and parts[0] and len(item.weights) > length:
+                _pad(parts, length)
+                break
             stop = min(used + length, len(item.weights))
             resets = np.zeros(stop - used, np.bool_)
             if used == 0 and stop:
@@ -193,9 +227,20 @@ class _Row:
             parts[3].append(resets)
             length -= stop - used
             self._used, self._fresh = stop, False
-            if stop == len(item.weights):
+            if stop == len(item.weights) or self._whole:
                 self._number, self._used, self._item = self._number + 1, 0, None
+        if self._whole:
+            self._fresh = True
         return parts
+
+
+def _pad(parts: tuple[list[npt.NDArray[Any]], ...], count: int) -> None:
+    """Adds the last frame again and again, without weight."""
+    inputs, targets, weights, resets = parts
+    inputs.append(np.repeat(inputs[-1][-1:], count, axis=0))
+    targets.append(np.repeat(targets[-1][-1:], count, axis=0))
+    weights.append(np.zeros(count, np.float32))
+    resets.append(np.zeros(count, np.bool_))
 
 
 def _assemble(rows: list[_Row], length: int) -> Iterator[SequenceBatch]:

@@ -20,6 +20,9 @@ _SMALLEST, _BORDER, _TIP_DEPTH, _WIDEST_TIP, _JUMP = 0.01, 0.025, 0.04, 0.2, 0.1
 _NEIGHBOURS = 3
 
 
+#: Changes whenever the same clip would give other targets.
+VERSION = 1
+
 #: Borders of the frame → quarter turns against the clock that make them the lower one.
 BORDERS = {"bottom": 0, "left": 1, "top": 2, "right": 3}
 TARGETS = ("middle", *(f"tip from {border}" for border in BORDERS))
@@ -29,14 +32,14 @@ def find_targets(images: npt.NDArray[np.uint8], *, target: str) -> npt.NDArray[n
     """Finds what moves.
 
     Args:
-      images: ``(N, H, W, 3)`` uint8 of one clip.
+      images: ``(N, H, W, 3)`` uint8 of one clip, close enough in time that things hardly jump.
       target: ``middle`` of the largest thing that moves; or ``tip from bottom`` (``left``, ``top``,
         ``right``): the end that is farthest from that border of the frame, of the largest thing
         that comes in over it.
 
     Returns:
       ``(N, 3)`` float32: x and y in shares of width and height, and 1, or 0 where nothing was
-      found, more than one thing was meant, or the place jumps.
+      found, or far from where it was in the frames around.
     """
     step = max(1, len(images) // _BACKGROUND_FRAMES)
     background = np.median(images[::step], axis=0).astype(np.uint8)

@@ -93,7 +93,12 @@ def train_quantized(
 
     def images(cursor: Cursor | None, salt: int = _QAT) -> Iterator[SequenceBatch]:
         return batches(
-            data.draw, batch=stage.batch, length=stage.length, seed=seed + salt, start=cursor
+            data.draw,
+            batch=stage.batch,
+            length=stage.length,
+            seed=seed + salt,
+            whole=stage.whole,
+            start=cursor,
         )
 
     begun = checkpoints.load(STAGE) if checkpoints is not None else None
@@ -219,7 +224,12 @@ class FrozenEncoder:
 
         def begin(cursor: Cursor | None) -> Iterator[SequenceBatch]:
             return batches(
-                items.draw, batch=stage.batch, length=stage.length, seed=seed, start=cursor
+                items.draw,
+                batch=stage.batch,
+                length=stage.length,
+                seed=seed,
+                whole=stage.whole,
+                start=cursor,
             )
 
         return _Lesson(variables, begin, None)

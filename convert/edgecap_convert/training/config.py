@@ -42,6 +42,8 @@ class StageConfig:
       keep: ``best`` puts back the weights of the best validation, ``last`` keeps the last ones: the
         choice where there are few clips to validate with, since the best of many looks at a few
         clips is luck.
+      whole: clips are not cut at the ends of batches: each row begins with a clip, see ``batches``.
+        For clips that are shorter than ``length``.
       weight_decay: of the kernels, decoupled (Loshchilov & Hutter 2019).
       dropout: share of the features, and of what the head reads, that is dropped.
       noise: added to cached features, in units of their own deviation.
@@ -58,6 +60,7 @@ class StageConfig:
     validate_every: int
     patience: int
     keep: str = "best"
+    whole: bool = False
     weight_decay: float = 0.0
     dropout: float = 0.0
     noise: float = 0.0

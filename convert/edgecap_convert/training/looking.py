@@ -18,7 +18,7 @@ from edgecap.bundle import write_atomically
 from edgecap.errors import DataError
 from edgecap_convert.data import Item, PoolEntry, SequenceBatch
 from edgecap_convert.data.frames import default_cache
-from edgecap_convert.data.tips import find_targets
+from edgecap_convert.data.tips import VERSION, find_targets
 from edgecap_convert.models.network import Network, normalize
 from edgecap_convert.training.features import choose, map_array, npy
 from edgecap_convert.training.optimise import FrameUpdate
@@ -45,7 +45,7 @@ class LookItems:
         target: str,
     ) -> None:
         self._strata, self._inputs, self._target = strata, inputs, target
-        self._folder: Path = default_cache() / "targets" / target.replace(" ", "-")
+        self._folder: Path = default_cache() / "targets" / f"{target.replace(' ', '-')}-{VERSION}"
 
     def check(self) -> None:
         """Finds the targets of all items.
@@ -54,7 +54,8 @@ class LookItems:
           DataError: hardly anything moves in front of a still background.
         """
         entries = [entry for each in self._strata for entry in each]
-        # OpenCV and NumPy leave Python's lock while they compute.
+        # OpenCV and NumPy leave Python's lock while they compute. Versions of a clip come in a row;
+        # what two threads find at once is the same.
         with ThreadPoolExecutor(os.cpu_count() or 1, "look") as pool:
             found = list(tqdm(pool.map(self._targets, entries), "  targets", len(entries)))
         share = float(np.concatenate(found)[:, 2].mean())
@@ -77,13 +78,15 @@ class LookItems:
         return Item(inputs, targets[chosen], np.ones(len(chosen), np.float32))
 
     def _targets(self, entry: PoolEntry) -> npt.NDArray[np.float32]:
-        path = self._folder / entry.key[:2] / f"{entry.key}.npy"
+        """Found once in the frames that the item was made of, and moved as those were."""
+        origin = entry.origin()
+        path = self._folder / origin.key[:2] / f"{origin.key}.npy"
         kept = map_array(path)
         if kept is None:
-            kept = find_targets(entry.images(), target=self._target)
+            kept = find_targets(origin.images(), target=self._target)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, npy(kept))
-        return kept
+        return origin.follow(np.asarray(kept))
 
 
 class LookUpdate(FrameUpdate):

@@ -286,6 +286,7 @@ class Training:
                 batch=stage.batch,
                 length=stage.length,
                 seed=self._seed + salt,
+                whole=stage.whole,
                 start=cursor,
                 rows=workers.rows(stage.batch),
             )
