@@ -297,9 +297,10 @@ class Network(tf.Module):
         batch, length = looked.shape[0], looked.shape[1]
         state = state if state is not None else self.initial_state(batch)
         if dropout is not None:
-            looked = tf.concat(
-                [looked[..., :GEOMETRY], dropout(looked[..., GEOMETRY:], "seen")], axis=-1
-            )
+            # What is dropped is as usual, not 0: far from anything that is ever seen.
+            usual = self.collect.mean
+            seen = usual + dropout(looked[..., GEOMETRY:] - usual, "seen")
+            looked = tf.concat([looked[..., :GEOMETRY], seen], axis=-1)
         place = looked[..., :2]
         first = self._requantize_place(state[PLACE_STATE])
         before = tf.concat([first[:, None], place[:, :-1]], axis=1)

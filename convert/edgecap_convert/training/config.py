@@ -247,12 +247,6 @@ class TrainConfig:
         if not 0 <= self.cache_gb < math.inf:
             raise ConfigError(f"cache_gb: expected 0 or more; got {self.cache_gb}")
 
-        if self.recurrent.steps and self.encoder.weights is None and not self.pretrain.steps:
-            raise ConfigError(
-                "encoder.weights: expected some, or pretrain.steps above 0: the recurrent stage "
-                "learns nothing on the features of an encoder that has not learnt to see"
-            )
-
     @property
     def cache_bytes(self) -> int:
         return int(self.cache_gb * 1e9)

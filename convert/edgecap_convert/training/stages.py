@@ -8,6 +8,7 @@ computed once, which takes minutes at most; only then is the whole network moved
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -53,6 +54,10 @@ from edgecap_convert.training.updates import SequenceUpdate
 _PRETRAIN, _RECURRENT, _JOINT, _LOOK = 11, 12, 13, 16
 # Frames that the neck's batch norm takes its statistics from.
 _NECK_FRAMES = 2048
+# Features that differ by less than this between frames say nothing in half precision.
+_FAINT = 1e-3
+
+_logger = logging.getLogger(__name__)
 
 
 def build_network(config: TrainConfig, outputs: int, *, seed: int) -> Network:
@@ -197,6 +202,13 @@ class Training:
         items.fill(self._workers.index / self._workers.count)
         if not self._pretrains and not self._looks:
             self._settle_neck(items)
+        deviation = items.deviation()
+        if deviation < _FAINT:
+            _logger.warning(
+                "the encoder's features hardly vary (deviation %.1e): it has not learnt to see; "
+                "give it encoder.weights, or more pretrain.steps",
+                deviation,
+            )
         validation = self._validation()
         if network.attends:
             seen = self._settle_look(items, predict)
@@ -204,7 +216,7 @@ class Training:
             recordings = FeatureRecordings(validation, store, see=predict.look)
         else:
             draw, variables = items.draw, network.memory_weights
-            noise = stage.noise * items.deviation() if stage.noise else 0.0
+            noise = stage.noise * deviation
             recordings = FeatureRecordings(validation, store)
         adam = optimizer(stage, variables)
         return optimise(

@@ -10,7 +10,6 @@ import tensorflow as tf
 import tf_keras as keras
 
 from edgecap_convert.data import SequenceBatch
-from edgecap_convert.models.look import PLACE
 from edgecap_convert.models.network import Network, State, normalize
 from edgecap_convert.training.config import LookConfig, StageConfig
 from edgecap_convert.training.distribute import ALONE, Workers
@@ -192,8 +191,8 @@ def vary_places(
     turned = tf.concat(
         [x * tf.cos(angle) - y * tf.sin(angle), x * tf.sin(angle) + y * tf.cos(angle)], axis=-1
     )
-    places = tf.clip_by_value(turned * zoom + shift + noise, PLACE.minimum, PLACE.maximum)
-    return tf.concat([places, seen[..., 2:]], axis=-1)
+    # Places may leave the frame here: cut off at its border, a motion would be another one.
+    return tf.concat([turned * zoom + shift + noise, seen[..., 2:]], axis=-1)
 
 
 def run(
