@@ -12,8 +12,6 @@ the fold's clips, preprocessing included.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -45,12 +43,8 @@ def measure(name: str, data: str, *, column: str, weights: str | None, seed: int
     out.mkdir(parents=True, exist_ok=True)
     config = out / "config.toml"
     config.write_text(settings(name, weights), "utf-8")
-    command = [sys.executable, "-m", "edgecap", "crossval", data, "--column", column]
-    command += ["--config", str(config), "--seed", str(seed), "--out", str(out / "folds")]
-    done = subprocess.run(
-        [*command, "--resume", "--json"], stdout=subprocess.PIPE, check=True, text=True
-    )
-    summary: dict[str, Any] = json.loads(done.stdout)
+    options = ["--column", column, "--config", str(config), "--seed", str(seed)]
+    summary, _ = record.edgecap("crossval", data, *options, "--out", str(out / "folds"), "--resume")
     folds = [
         {
             "fold": fold["fold"],

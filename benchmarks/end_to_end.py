@@ -8,29 +8,14 @@ float.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import record
+from record import edgecap
 
 _FRESH = "synthetic:seed=17,gestures=1500"
-
-
-def edgecap(*arguments: str) -> tuple[dict[str, Any], float]:
-    """Runs a verb with ``--json``; returns its answer and the seconds it took."""
-    began = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "edgecap", *arguments, "--json"],
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer, time.perf_counter() - began
 
 
 def measure(folder: Path, seed: int) -> dict[str, Any]:

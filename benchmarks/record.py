@@ -8,7 +8,9 @@ import json
 import os
 import platform
 import shlex
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,18 @@ def parser(documentation: str | None) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=(documentation or "").partition("\n")[0])
     made.add_argument("--json", type=Path, help="write the result here too")
     return made
+
+
+def edgecap(*arguments: str) -> tuple[dict[str, Any], float]:
+    """Runs a verb with ``--json``; returns its answer and the seconds it took."""
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "edgecap", *arguments, "--json"],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer, time.perf_counter() - began
 
 
 def publish(result: Any, arguments: argparse.Namespace) -> None:

@@ -12,11 +12,9 @@ reads.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ import numpy.typing as npt
 import record
 from edgecap_convert.training.predict import NetworkPredictor
 from edgecap_convert.training.runs import Run, open_run
+from record import edgecap
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -36,18 +35,6 @@ from edgecap.recordings import open_recordings
 _EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 _PATIENTS, _NEW_PATIENTS = 60, 50
 _NO_MEMORY = "\n[lstm]\nlayers = 0\n"
-
-
-def edgecap(*arguments: str) -> tuple[dict[str, Any], float]:
-    """Runs a verb with ``--json``; returns its answer and the seconds it took."""
-    began = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "edgecap", *arguments, "--json"],
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer, time.perf_counter() - began
 
 
 def volumes(folder: Path, patients: int, seed: int) -> str:

@@ -12,10 +12,7 @@ error by as much as some of the differences.
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from typing import Any
 import numpy as np
 import record
 from cross_validation import settings
+from record import edgecap
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
@@ -39,17 +37,6 @@ def write_manifest(folder: Path, path: Path) -> None:
         part = "test" if number >= _FIRST_TEST_RUN else "train"
         rows.append(f"{video.resolve()},{video.resolve().with_suffix('.csv')},{video.stem},{part}")
     path.write_text("\n".join(rows) + "\n", "utf-8")
-
-
-def edgecap(*arguments: str) -> dict[str, Any]:
-    """Runs a verb with ``--json``; returns its answer."""
-    done = subprocess.run(
-        [sys.executable, "-m", "edgecap", *arguments, "--json"],
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
 
 
 def baselines(manifest: Path, config: Path) -> dict[str, float]:
@@ -106,8 +93,8 @@ def measure(folder: Path, data: Path, weights: str | None, seeds: int) -> dict[s
         for seed in range(seeds):
             run, model = folder / f"{name}-{seed}", folder / f"{name}-{seed}.tflite"
             train = ("train", str(manifest), "--config", str(config), "--out", str(run))
-            metrics = edgecap(*train, "--seed", str(seed))
-            parity = edgecap("convert", str(run), "--out", str(model))
+            metrics, _ = edgecap(*train, "--seed", str(seed))
+            parity, _ = edgecap("convert", str(run), "--out", str(model))
             runs.append(
                 {
                     "seed": seed,

@@ -72,7 +72,7 @@ def open_dataset(name: str | Path, *, task: str | None = None) -> Dataset:
             task, clips = read_manifest(path, task)
             root = path.parent
         else:
-            raise DataError(f"{name}: no such folder or manifest; {_FORMS}; or 'synthetic:'")
+            raise DataError(f"{name}: no such folder or manifest; {_FORMS}")
     except OSError as error:
         raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error
     return Dataset(str(name), tuple(clips), task, _labels(clips, task), root)

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras as keras
 from edgecap_convert.export.graph import Int8Encoder, convert_step
 from edgecap_convert.models.config import EncoderConfig, LSTMConfig, NeckConfig, NetworkConfig
 from edgecap_convert.models.folding import fold_batch_norm
@@ -51,6 +52,7 @@ def lively_network(
     lstm: LSTMConfig = MEMORIES["one layer"],
 ) -> Network:
     """A network whose weights are far from where they start, so that its answers vary."""
+    keras.utils.set_random_seed(7)
     encoder = EncoderConfig(height=SIZE, width=SIZE, stride=stride)
     network = Network(NetworkConfig(outputs=5, encoder=encoder, neck=neck, lstm=lstm))
     rng = np.random.default_rng(7)
@@ -156,22 +158,33 @@ def test_every_shape_converts_and_streams(
     interpreter, _ = open_interpreter(model, kernels="xnnpack")
     specs = {name: tensor_spec(name, graph.tensors[i]) for name, i in inputs.items()}
     logits_spec = tensor_spec("logits", graph.tensors[outputs["logits"]])
-    state = quantized.initial_state(1)
-    carried = {name: quantize(state[name].numpy(), specs[name]) for name in names}
-    found, expected = [], []
-    for t, grid in enumerate(grids):
+
+    def invoke(t: int, state: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         interpreter.set_tensor(inputs["image"], quantize(frames[:1, t].numpy(), specs["image"]))
         for name in names:
-            interpreter.set_tensor(inputs[name], carried[name])
+            interpreter.set_tensor(inputs[name], state[name])
         interpreter.invoke()
-        carried = {name: interpreter.get_tensor(outputs[name]) for name in names}
-        found.append(dequantize(interpreter.get_tensor(outputs["logits"])[0], logits_spec))
+        logits = dequantize(interpreter.get_tensor(outputs["logits"])[0], logits_spec)
+        return logits, {name: interpreter.get_tensor(outputs[name]) for name in names}
+
+    state = quantized.initial_state(1)
+    carried = {name: quantize(state[name].numpy(), specs[name]) for name in names}
+    expected, stepped, streamed_on = [], [], []
+    for t, grid in enumerate(grids):
+        # One step from the state of the fake-quantised network, and one from the file's own.
+        given = {name: quantize(state[name].numpy(), specs[name]) for name in names}
+        stepped.append(invoke(t, given)[0])
+        answer, carried = invoke(t, carried)
+        streamed_on.append(answer)
         logits, state = quantized.step_grid(tf.constant(grid[None]), state)
         expected.append(logits.numpy()[0])
-    error = np.array(found) - np.array(expected)
     assert np.ptp(expected) > 20 * logits_spec.scale, "the answers must vary"
-    assert np.abs(error).mean() < 2 * logits_spec.scale
-    assert np.abs(error).max() < 12 * logits_spec.scale
+    lsb = np.abs(np.array(stepped) - np.array(expected)) / logits_spec.scale
+    assert lsb.mean() < 1
+    assert lsb.max() < 8
+    # Random weights make much of one rounding, so over time the error is held against the signal.
+    error = np.array(streamed_on) - np.array(expected)
+    assert np.sqrt(np.square(error).mean()) < 0.3 * np.std(expected, axis=0).mean()
     open_interpreter(model, kernels="builtin")[0].invoke()
 
 

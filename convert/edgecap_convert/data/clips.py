@@ -29,7 +29,7 @@ from edgecap_convert.data.augment import (
     plain,
 )
 from edgecap_convert.data.frames import CachedClip, FrameCache, TickImages
-from edgecap_convert.data.sequences import Item, Origin
+from edgecap_convert.data.sequences import JOIN_PROBABILITY, Item, Origin
 from edgecap_convert.data.splits import Split
 
 # A stratum of which so many clips in a row are broken has no others.
@@ -38,9 +38,6 @@ _TRIES = 100
 _OPENED = 1000
 
 _log = logging.getLogger(__name__)
-
-# How often a clip goes on with the state that the clip before it left, as on a live camera.
-_JOIN_PROBABILITY = 0.3
 
 
 class ClipData:
@@ -160,7 +157,7 @@ class ClipData:
             self.images(clip, drawn, first),
             targets,
             weights,
-            joined=bool(rng.random() < _JOIN_PROBABILITY),
+            joined=bool(rng.random() < JOIN_PROBABILITY),
         )
 
     def _open(self, clip: Clip) -> CachedClip | None:

@@ -14,6 +14,9 @@ import numpy.typing as npt
 from edgecap.evaluation import Recording
 from edgecap.spec import InputSpec
 
+#: How often a clip goes on with the state that the clip before it left, as on a live camera.
+JOIN_PROBABILITY = 0.3
+
 
 @dataclass(frozen=True)
 class Item:

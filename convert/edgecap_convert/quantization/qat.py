@@ -210,7 +210,8 @@ class FrozenEncoder:
     def lesson(self, stage: StageConfig, seed: int) -> _Lesson:
         """The pool's items with the float network's answers."""
         pool = PooledItems(self._data.pool(), self._store)
-        strata = [spread([entries], _ITEMS // len(pool.strata)) for entries in pool.strata]
+        share = max(1, _ITEMS // len(pool.strata))
+        strata = [spread([entries], share) for entries in pool.strata]
         inputs: dict[str, npt.NDArray[Any]] = {}
         taught: dict[str, npt.NDArray[np.float32]] = {}
         with tqdm([e for entries in strata for e in entries], desc="   taught", unit="item") as bar:

@@ -26,12 +26,12 @@ from tqdm import tqdm
 from edgecap.bundle import write_atomically
 from edgecap.evaluation import Recording
 from edgecap_convert.data import Item, PoolEntry, Recordings
+from edgecap_convert.data.sequences import JOIN_PROBABILITY
 from edgecap_convert.models.network import Network
 
 Grids = npt.NDArray[np.float16]
 _VERSION = 1
 _log = logging.getLogger(__name__)
-_JOIN_PROBABILITY = 0.3
 
 
 class FeatureStore:
@@ -190,7 +190,7 @@ def choose(
     """Draws an item, and whether it goes on with the state that the one before it left."""
     entries = strata[int(rng.integers(len(strata)))]
     entry = entries[int(rng.integers(len(entries)))]
-    return entry, len(strata) > 1 and bool(rng.random() < _JOIN_PROBABILITY)
+    return entry, len(strata) > 1 and bool(rng.random() < JOIN_PROBABILITY)
 
 
 class FeatureRecordings:
