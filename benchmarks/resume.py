@@ -150,7 +150,7 @@ def measure(folder: Path, kills: int, seed: int) -> dict[str, Any]:
     moments = []
     while len(moments) < kills:
         # Long enough that some starts get past loading, short enough that the job is not over.
-        after = rng.uniform(2.0, max(12.0, 0.45 * unbroken_s))
+        after = rng.uniform(2.0, max(12.0, 0.3 * unbroken_s))
         if broken.go_on(after):
             break
         moments.append(round(after, 1))
