@@ -56,10 +56,6 @@ def test_the_packaged_model_is_small_and_says_how_it_was_made(demo_path: Path) -
     assert metrics["int8"] >= metrics["float"] - 0.01
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the packaged model was trained when the pool was counted in windows, not in scenes",
-)
 def test_the_recorded_settings_are_those_of_the_example(demo_path: Path) -> None:
     tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
     spec = read_bundle(demo_path).spec
