@@ -49,6 +49,7 @@ def measure(name: str, data: str, *, column: str, weights: str | None, seed: int
         {
             "fold": fold["fold"],
             "seconds": round(fold["train_seconds"] + fold["convert_seconds"], 1),
+            "stage_seconds": fold["stage_seconds"],
             "bytes": fold["bytes"],
         }
         | {

@@ -14,8 +14,9 @@ pytest.importorskip("cv2", reason="needs the extra 'camera'")
 
 from edgecap_convert.data import batches
 from edgecap_convert.data.augment import AugmentConfig
+from edgecap_convert.data.cached import TickImages
 from edgecap_convert.data.clips import ClipData
-from edgecap_convert.data.frames import FrameCache, TickImages
+from edgecap_convert.data.frames import FrameCache
 from edgecap_convert.data.splits import Split
 
 from edgecap.dataset import Clip, open_dataset

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from edgecap_convert.data import FrameFormat, Item, batches
@@ -256,6 +258,57 @@ def test_the_pool_has_the_clip_itself_and_fixed_variants(videos: Path, tmp_path:
     # Which variants there are depends on the settings; the clip itself is always one.
     other = clip_data(open_dataset(videos), tmp_path / "1", variants=1).pool()
     assert {entry.key for entry in other} < {entry.key for entry in entries}
+
+
+def backdrops(root: Path, names: Sequence[str]) -> Dataset:
+    """Clips in which a bright block moves before a wall of the clip's own grey."""
+    for place, name in enumerate(names):
+        images = np.full((16, 16, 24, 3), 20 + 8 * place, np.uint8)
+        for t, image in enumerate(images):
+            image[5:12, t : t + 7] = 250
+        folder = root / name
+        folder.mkdir(parents=True)
+        for number, image in enumerate(images):
+            cv2.imwrite(str(folder / f"{number:03d}.png"), image)
+    return open_dataset(root)
+
+
+def test_what_moves_is_put_before_the_backdrops_of_other_training_clips(tmp_path: Path) -> None:
+    dataset = backdrops(tmp_path / "clips", ["a/0", "a/1", "b/2", "b/3", "b/4"])
+    vary = dataclasses.replace(STILL, backdrop=0.5)
+    data = clip_data(dataset, tmp_path / "1", held_out=1, augment=vary, variants=40)
+    held_out = {int(recording.images[0][0, 0, 0]) for recording in data.validation}
+    walls = Counter()
+    for entry in data.pool():
+        shown = entry.images()
+        own = int(data._cache.open(entry.clip).take(np.arange(1))[0, 0, 0, 0])
+        wall = int(shown[0, 0, 0, 0])
+        walls[wall == own] += 1
+        assert wall not in held_out
+        # What moves is where it was, and as bright.
+        assert shown[4, 8, 4 + 3, 0] > 240
+    assert 0.2 < walls[False] / walls.total() < 0.6
+    entries = data.pool()
+    assert len({entry.key for entry in entries if entry.drawn.backdrop is not None}) > 60
+
+
+def test_folds_share_most_of_what_they_computed_before_other_backdrops(tmp_path: Path) -> None:
+    names = [f"{label}/{number}" for label in "ab" for number in range(8)]
+    dataset = backdrops(tmp_path / "clips", names)
+    vary = dataclasses.replace(STILL, backdrop=1.0)
+    everything, part = (
+        {
+            entry.key: entry
+            for entry in clip_data(
+                dataset, tmp_path / "c", held_out=count, augment=vary, variants=8
+            ).pool()
+        }
+        for count in (0, 2)
+    )
+    shared = everything.keys() & part.keys()
+    assert 0.6 * len(part) < len(shared) < len(part)
+    for key in list(shared)[:20]:
+        np.testing.assert_array_equal(everything[key].images(), part[key].images())
 
 
 def test_recordings_are_those_of_the_runtime(videos: Path, tmp_path: Path) -> None:

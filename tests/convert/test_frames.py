@@ -16,7 +16,9 @@ import pytest
 pytest.importorskip("tqdm", reason="needs the extra 'convert'")
 pytest.importorskip("cv2", reason="needs the extra 'camera'")
 
-from edgecap_convert.data.frames import CachedClip, FrameCache, default_cache
+from edgecap_convert.data.budget import default_cache
+from edgecap_convert.data.cached import CachedClip
+from edgecap_convert.data.frames import FrameCache
 
 from edgecap.dataset import Clip, open_dataset
 from edgecap.errors import DataError

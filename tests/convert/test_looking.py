@@ -76,11 +76,11 @@ def test_the_heat_is_least_wrong_at_the_target() -> None:
         for column in range(8):
             heat = np.zeros((1, 40), np.float32)
             heat[0, row * 8 + column] = 8.0
-            losses[row, column] = heat_loss(tf.constant(heat), targets, (5, 8))
+            losses[row, column] = heat_loss(tf.constant(heat[None]), targets, (5, 8))
     # x = 0.30 of 8 cells is in cell 2 (centre 2.5), y = 0.62 of 5 in cell 3 (centre 3.5).
     assert np.unravel_index(losses.argmin(), losses.shape) in {(3, 2), (2, 2)}
     nothing = tf.constant([[0.30, 0.62, 0.0]])
-    assert float(heat_loss(tf.zeros((1, 40)), nothing, (5, 8))) == 0.0
+    assert float(heat_loss(tf.zeros((1, 1, 40)), nothing, (5, 8))) == 0.0
 
 
 def test_places_of_a_row_are_varied_alike() -> None:
@@ -100,6 +100,27 @@ def test_places_of_a_row_are_varied_alike() -> None:
     np.testing.assert_array_equal(part, varied[1:])
     again = vary_places(tf.constant(seen), LookConfig(), seed, batch=3, rows=slice(0, 3)).numpy()
     np.testing.assert_array_equal(again, seen)
+
+
+def test_members_learn_where_to_look_apart() -> None:
+    heat = np.random.default_rng(0).normal(size=(2, 3, 40)).astype(np.float32)
+    targets = tf.constant([[0.3, 0.6, 1.0], [0.1, 0.2, 1.0], [0.5, 0.5, 0.0]])
+    alone = [float(heat_loss(tf.constant(own[None]), targets, (5, 8))) for own in heat]
+    assert float(heat_loss(tf.constant(heat), targets, (5, 8))) == pytest.approx(np.mean(alone))
+
+
+def test_places_of_members_are_varied_apart() -> None:
+    seen = np.random.default_rng(0).normal(size=(4, 6, 5)).astype(np.float32)
+    both = tf.constant(np.concatenate([seen, seen], axis=-1))
+    look = LookConfig(zoom=0.3, shift=0.1, turn=20, noise=0.01)
+    options = {"batch": 4, "rows": slice(0, 4), "members": 2}
+    varied = vary_places(both, look, tf.constant([1, 2]), **options).numpy()
+    first, second = varied[..., :5], varied[..., 5:]
+    np.testing.assert_array_equal(first[..., 2:], seen[..., 2:])
+    np.testing.assert_array_equal(second[..., 2:], seen[..., 2:])
+    assert (np.abs(first[..., :2] - second[..., :2]).mean(axis=(1, 2)) > 0.02).all()
+    still = vary_places(both, LookConfig(), tf.constant([1, 2]), **options).numpy()
+    np.testing.assert_array_equal(still, both)
 
 
 @pytest.mark.parametrize(

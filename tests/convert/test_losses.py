@@ -22,7 +22,7 @@ def loss(
     kind = np.int64 if task == "classification" else np.float32
     return float(
         sequence_loss(
-            tf.constant(outputs, tf.float32),
+            tf.constant(outputs, tf.float32)[:, :, None],
             tf.constant(np.array(targets, kind)),
             tf.constant(weights, tf.float32),
             task,
@@ -62,6 +62,25 @@ def test_squared_error_is_in_units_of_the_deviation() -> None:
     # (4/2)² = 4 and (5/10)² = 1/4.
     found = loss([[[5.0, 5.0]]], [[[1.0, 10.0]]], [[1]], "regression", scale=scale)
     assert found == pytest.approx((4 + 0.25) / 2)
+
+
+@pytest.mark.parametrize("task", ["classification", "multilabel", "regression"])
+def test_members_are_judged_apart(task: str) -> None:
+    outputs = np.array([[[3.0, 0.0]], [[-1.0, 2.0]]])
+    targets = [[0]] if task == "classification" else [[[1, 0]]]
+    alone = [loss([own.tolist()], targets, [[1.0]], task) for own in outputs]
+    together = sequence_loss(
+        tf.constant(outputs.transpose(1, 0, 2)[None], tf.float32),
+        tf.constant(targets, tf.int64 if task == "classification" else tf.float32),
+        tf.ones((1, 1)),
+        task,
+        scale=ONES,
+    )
+    assert float(together) == pytest.approx(np.mean(alone))
+    # Of the mean of their answers, it would be another one.
+    assert float(together) != pytest.approx(
+        loss([outputs.mean(axis=0).tolist()], targets, [[1.0]], task), rel=0.05
+    )
 
 
 @pytest.mark.parametrize("task", ["classification", "multilabel", "regression"])

@@ -9,10 +9,11 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 from edgecap_convert.export.graph import Int8Encoder, convert_step
+from edgecap_convert.models.along import State
 from edgecap_convert.models.config import EncoderConfig, LSTMConfig, NeckConfig, NetworkConfig
 from edgecap_convert.models.folding import fold_batch_norm
-from edgecap_convert.models.look import GEOMETRY, Look
-from edgecap_convert.models.network import Network, State, normalize
+from edgecap_convert.models.look import Look
+from edgecap_convert.models.network import Network, normalize
 
 from edgecap.contract import SIGNATURE, tensor_spec
 from edgecap.errors import ConfigError
@@ -39,10 +40,15 @@ MEMORIES = {
     "attention": LSTMConfig(20, attention=5),
     "no memory": LSTMConfig(20, layers=0),
 }
+#: Neck, memory, members.
 SHAPES = [
-    *((neck, MEMORIES["one layer"]) for neck in NECKS.values()),
-    *((NECKS["plain"], memory) for memory in MEMORIES.values()),
-    (NECKS["difference"], LSTMConfig(20, layers=2, attention=5)),
+    *((neck, MEMORIES["one layer"], 1) for neck in NECKS.values()),
+    *((NECKS["plain"], memory, 1) for memory in MEMORIES.values()),
+    (NECKS["difference"], LSTMConfig(20, layers=2, attention=5), 1),
+    (NECKS["attend"], MEMORIES["one layer"], 3),
+    (NECKS["attend to motion"], MEMORIES["no memory"], 2),
+    (NECKS["mean"], MEMORIES["one layer"], 2),
+    (NECKS["difference"], LSTMConfig(20, layers=2, attention=5), 2),
 ]
 
 
@@ -50,11 +56,12 @@ def lively_network(
     stride: int = 16,
     neck: NeckConfig = NECKS["plain"],
     lstm: LSTMConfig = MEMORIES["one layer"],
+    members: int = 1,
 ) -> Network:
     """A network whose weights are far from where they start, so that its answers vary."""
     keras.utils.set_random_seed(7)
     encoder = EncoderConfig(height=SIZE, width=SIZE, stride=stride)
-    network = Network(NetworkConfig(outputs=5, encoder=encoder, neck=neck, lstm=lstm))
+    network = Network(NetworkConfig(5, encoder, neck, lstm, members))
     rng = np.random.default_rng(7)
     for weight in network.weights:
         name = weight.name.split(":")[0]
@@ -70,15 +77,13 @@ def lively_network(
     network.encoder(normalize(tf.constant(images)), training=True)
     if neck.channels:
         # The neck sees what differs between frames, not what they have in common.
-        network.settle_neck(network.encode(normalize(tf.constant(images))).numpy())
+        network.view.settle_neck(network.encode(normalize(tf.constant(images))).numpy())
     if network.attends:
-        network.look.kernel.assign(network.look.kernel * 8.0)
+        network.view.sharpen(8.0)
         grids = network.encode(normalize(tf.constant(images))).numpy()
-        seen = network.look_at(tf.constant(grids)).numpy()
-        network.collect.settle(seen[:, GEOMETRY:])
-    for part in (*network.layers, network.frame_step, network.attention, network.head):
-        if part is not None:
-            part.set_weights([w * 2.0 if w.ndim > 1 else w for w in part.get_weights()])
+        network.view.settle_looks(network.view.look_at(tf.constant(grids)).numpy())
+    for part in network.memory.parts:
+        part.set_weights([w * 2.0 if w.ndim > 1 else w for w in part.get_weights()])
     return network
 
 
@@ -116,11 +121,11 @@ def streamed(network: Network, frames: tf.Tensor, resets: np.ndarray) -> tuple[t
     return tf.stack(logits, axis=1), state
 
 
-@pytest.mark.parametrize(("neck", "lstm"), SHAPES, ids=str)
+@pytest.mark.parametrize(("neck", "lstm", "members"), SHAPES, ids=str)
 def test_streamed_equals_clip_at_every_frame(
-    frames: tf.Tensor, neck: NeckConfig, lstm: LSTMConfig
+    frames: tf.Tensor, neck: NeckConfig, lstm: LSTMConfig, members: int
 ) -> None:
-    network = lively_network(neck=neck, lstm=lstm)
+    network = lively_network(neck=neck, lstm=lstm, members=members)
     resets = np.zeros((2, 12), bool)
     resets[0, 5] = resets[1, 9] = True
     whole, whole_state = network.clip(frames, resets=tf.constant(resets))
@@ -132,11 +137,11 @@ def test_streamed_equals_clip_at_every_frame(
         np.testing.assert_allclose(value, whole_state[name], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize(("neck", "lstm"), SHAPES, ids=str)
+@pytest.mark.parametrize(("neck", "lstm", "members"), SHAPES, ids=str)
 def test_every_shape_converts_and_streams(
-    frames: tf.Tensor, neck: NeckConfig, lstm: LSTMConfig
+    frames: tf.Tensor, neck: NeckConfig, lstm: LSTMConfig, members: int
 ) -> None:
-    network = lively_network(neck=neck, lstm=lstm)
+    network = lively_network(neck=neck, lstm=lstm, members=members)
     quantized = network.quantized()
     for _ in range(4):
         quantized.clip(frames, training=True)
@@ -207,11 +212,11 @@ def test_a_reset_inside_a_clip_forgets_what_was_before(frames: tf.Tensor) -> Non
     assert np.abs(with_reset[:, 7:] - carried[:, 7:]).max() > 1e-4
 
 
-@pytest.mark.parametrize(("neck", "lstm"), SHAPES, ids=str)
+@pytest.mark.parametrize(("neck", "lstm", "members"), SHAPES, ids=str)
 def test_a_clip_of_any_length_runs_as_a_loop(
-    frames: tf.Tensor, neck: NeckConfig, lstm: LSTMConfig
+    frames: tf.Tensor, neck: NeckConfig, lstm: LSTMConfig, members: int
 ) -> None:
-    network = lively_network(neck=neck, lstm=lstm)
+    network = lively_network(neck=neck, lstm=lstm, members=members)
     grids = network.encode(frames[0])
     dynamic = tf.function(
         lambda grids: network.recur(grids[None])[0],
@@ -225,7 +230,7 @@ def test_what_a_neck_has_seen_is_all_that_the_memory_needs(frames: tf.Tensor) ->
     resets = np.zeros((2, 12), bool)
     resets[1, 4] = True
     whole, state = network.clip(frames, resets=tf.constant(resets))
-    seen = tf.stack([network.look_at(network.encode(row)) for row in frames])
+    seen = tf.stack([network.view.look_at(network.encode(row)) for row in frames])
     outputs, after = network.recur_seen(seen, resets=tf.constant(resets))
     np.testing.assert_allclose(outputs, whole, rtol=0, atol=1e-5)
     for name, value in after.items():
@@ -267,18 +272,18 @@ def test_an_attending_neck_watches_what_changes() -> None:
 @pytest.mark.parametrize("stride", [8, 16, 32])
 def test_folding_batch_norm_changes_nothing(stride: int, frames: tf.Tensor) -> None:
     network = lively_network(stride)
-    encoder, neck = fold_batch_norm(network.encoder), fold_batch_norm(network.neck)
+    encoder, neck = fold_batch_norm(network.encoder), fold_batch_norm(network.view.neck)
     for part in (encoder, neck):
         assert not any("BatchNorm" in type(layer).__name__ for layer in part.layers)
-    expected = network.neck(network.encode(frames[0]))
+    expected = network.view.neck(network.encode(frames[0]))
     # In 0 to 6; float rounding of some fifty layers.
     np.testing.assert_allclose(neck(encoder(frames[0])), expected, rtol=0, atol=6e-4)
 
 
 def test_a_network_that_says_nothing_still_converts_and_runs(frames: tf.Tensor) -> None:
     network = lively_network()
-    network.head.kernel.assign(tf.zeros_like(network.head.kernel))
-    network.head.bias.assign(tf.zeros_like(network.head.bias))
+    network.memory.head.kernel.assign(tf.zeros_like(network.memory.head.kernel))
+    network.memory.head.bias.assign(tf.zeros_like(network.memory.head.bias))
     quantized = network.quantized()
     quantized.clip(frames, training=True)
     interpreter, _ = open_interpreter(convert_step(quantized), kernels="xnnpack")
@@ -288,8 +293,8 @@ def test_a_network_that_says_nothing_still_converts_and_runs(frames: tf.Tensor) 
 def test_a_dead_channel_keeps_its_bias_in_int8(frames: tf.Tensor) -> None:
     """Folding can make a channel's weights almost nothing; its scale must not become so."""
     network = lively_network()
-    gamma = next(w for w in network.neck.weights if w.name.startswith("neck_norm/gamma"))
-    beta = next(w for w in network.neck.weights if w.name.startswith("neck_norm/beta"))
+    gamma = next(w for w in network.view.neck.weights if w.name.startswith("neck_norm/gamma"))
+    beta = next(w for w in network.view.neck.weights if w.name.startswith("neck_norm/beta"))
     gamma.assign(tf.tensor_scatter_nd_update(gamma, [[0], [1]], [1e-9, 0.0]))
     beta.assign(tf.tensor_scatter_nd_update(beta, [[0], [1]], [2.0, 2.0]))
     quantized = network.quantized()
@@ -345,7 +350,7 @@ def test_an_impossible_encoder_is_refused(settings: dict[str, float], said: str)
 def test_the_head_answers_in_the_units_of_the_truth(frames: tf.Tensor) -> None:
     network = lively_network()
     plain, _ = network.clip(frames)
-    network.head.set_units(np.full(5, 300.0, np.float32), np.full(5, 4.0, np.float32))
+    network.memory.head.set_units(np.full(5, 300.0, np.float32), np.full(5, 4.0, np.float32))
     scaled, _ = network.clip(frames)
     np.testing.assert_allclose(scaled, plain * 4.0 + 300.0, rtol=1e-5)
     quantized = network.quantized()

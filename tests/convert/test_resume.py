@@ -120,12 +120,18 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
         with pytest.raises(error, match="stopped"):
             training.run()
     training = Training(config, material, seed=SEED, folder=tmp_path)
-    found = Result.of(training.run(), training.network)
+    histories = training.run()
+    found = Result.of(histories, training.network)
     found.assert_equals(unbroken[1])
     assert [len(history["loss"]) for history in found.histories] == [3, 6, 3]
     # Nothing is left to do: all of it is in the checkpoints.
     again = Training(config, material, seed=SEED, folder=tmp_path)
-    Result.of(again.run(), again.network).assert_equals(found)
+    kept = again.run()
+    Result.of(kept, again.network).assert_equals(found)
+    # What a stage took is remembered, from process to process.
+    assert all(history.seconds > 0 for history in histories)
+    for one, other in zip(histories, kept, strict=True):
+        assert one.seconds <= other.seconds < one.seconds + 5
     again.discard_checkpoints()
     assert not any(tmp_path.rglob("*.np?"))
 

@@ -31,6 +31,9 @@ class AugmentConfig:
       color: the colour channels are scaled apart by up to this share.
       speed: the clip plays 1/(1 + speed) to 1 + speed times as fast.
       start: up to this share of the clip is left out at its beginning.
+      backdrop: in this share of the draws, what moves is put before the still background of another
+        training clip, so that places are not learnt with what happens there. For cameras that stand
+        still; clips in which it is not clear what moves stay as they are.
       mirror: which label a mirrored clip has. Clips whose label is not named here are never
         mirrored; for regression, ``"-name"`` says that the value changes its sign.
       reverse: which label a clip played backwards has, likewise. Not for regression.
@@ -43,12 +46,13 @@ class AugmentConfig:
     color: float = 0.0
     speed: float = 0.1
     start: float = 0.1
+    backdrop: float = 0.0
     mirror: dict[str, str] = field(default_factory=dict)
     reverse: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         limits = {"zoom": 4.0, "shift": 1.0, "rotate": 180.0, "light": 1.0, "color": 1.0}
-        for name, limit in (limits | {"speed": 4.0, "start": 0.9}).items():
+        for name, limit in (limits | {"speed": 4.0, "start": 0.9, "backdrop": 1.0}).items():
             value = getattr(self, name)
             if not 0 <= value <= limit:
                 raise ConfigError(f"augment.{name}: expected 0 to {limit:g}; got {value}")
@@ -64,6 +68,7 @@ class Augmentation:
       scale, degrees, shift_x, shift_y: see ``AugmentConfig``; shifts in shares of the side.
       gain, lift, tint: value · gain · tint + lift, for values of 0 to 255.
       speed, start: see ``AugmentConfig``; start as a share of the clip.
+      backdrop: in 0 … 1, says which other clip's; ``None``: its own.
     """
 
     mirrored: bool = False
@@ -77,6 +82,7 @@ class Augmentation:
     tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
     speed: float = 1.0
     start: float = 0.0
+    backdrop: float | None = None
 
     @classmethod
     def draw(
@@ -112,6 +118,7 @@ class Augmentation:
             tint=(red, green, blue),
             speed=speed,
             start=rng.uniform(0, config.start),
+            backdrop=rng.random() if config.backdrop and rng.random() < config.backdrop else None,
         )
 
     @property

@@ -9,7 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,12 +28,16 @@ from edgecap_convert.data.augment import (
     mirrored_signs,
     plain,
 )
-from edgecap_convert.data.frames import CachedClip, FrameCache, TickImages
+from edgecap_convert.data.cached import CachedClip, TickImages
+from edgecap_convert.data.frames import FrameCache
+from edgecap_convert.data.moving import BACKGROUND_FRAMES, background, put_before
 from edgecap_convert.data.sequences import JOIN_PROBABILITY, Item, Origin
 from edgecap_convert.data.splits import Split
 
 # A stratum of which so many clips in a row are broken has no others.
 _TRIES = 100
+# Backgrounds of clips that are kept in memory.
+_BACKGROUNDS = 256
 # Of more clips than these, statistics are taken of some, and lengths as the containers say.
 _OPENED = 1000
 
@@ -96,6 +100,7 @@ class ClipData:
         self._grace, self._ramp, self._longest = grace, ramp, longest
         self._pool_limit = pool_limit
         self._found_broken: set[Clip] = set()
+        self._background = lru_cache(_BACKGROUNDS)(self._find_background)
         self._mirror: dict[int, int] = {}
         self._reverse: dict[int, int] = {}
         self._signs: npt.NDArray[np.float32] | None = None
@@ -222,8 +227,10 @@ class ClipData:
                     # Seeded by the content: folds and runs share what they computed.
                     rng = np.random.default_rng([int(content[:12], 16), variant])
                     drawn = self._drawn(clip, rng) if variant else Augmentation()
+                    other = self._backdrop(drawn)
+                    before = self._cache.digest(other) if other is not None else None
                     for first in range(0, len(drawn.ticks(count)), self._longest):
-                        described = [content, plain(drawn), first, self._longest]
+                        described = [content, plain(drawn), before, first, self._longest]
                         text = json.dumps(described, sort_keys=True)
                         key = hashlib.sha256(text.encode()).hexdigest()[:32]
                         entries.append(ClipEntry(key, stratum, clip, drawn, first, self))
@@ -250,7 +257,35 @@ class ClipData:
         """Frames of one draw, ``longest`` at most, from the frame number ``first`` on."""
         opened = self._cache.open(clip)
         ticks = drawn.ticks(len(opened.ticks))[first : first + self._longest]
-        return drawn.apply(opened.take(ticks))
+        images = opened.take(ticks)
+        other = self._backdrop(drawn)
+        if other is not None:
+            images = put_before(images, self._background(clip), self._background(other))
+        return drawn.apply(images)
+
+    def _backdrop(self, drawn: Augmentation) -> Clip | None:
+        """The training clip whose background is drawn, if any.
+
+        Clips lie on a ring by their contents, and the next one after the number drawn is taken: so
+        most of the draws are the same in all folds, which then share what they computed.
+        """
+        if drawn.backdrop is None:
+            return None
+        places, clips = self._ring
+        first = int(np.searchsorted(places, drawn.backdrop))
+        around = (clips[(first + i) % len(clips)] for i in range(len(clips)))
+        return next((clip for clip in around if self._open(clip) is not None), None)
+
+    @cached_property
+    def _ring(self) -> tuple[npt.NDArray[np.float64], list[Clip]]:
+        """The training clips, and where each lies in 0 … 1."""
+        placed = [(int(self._cache.digest(c)[:12], 16) / 16**12, c) for c in self.split.training]
+        placed.sort(key=lambda each: each[0])
+        return np.array([place for place, _ in placed]), [clip for _, clip in placed]
+
+    def _find_background(self, clip: Clip) -> npt.NDArray[np.uint8]:
+        opened = self._cache.open(clip)
+        return background(opened.take(evenly(len(opened.ticks), BACKGROUND_FRAMES)))
 
     def origin(self, clip: Clip, drawn: Augmentation, first: int) -> Origin:
         """The clip that these frames were made of; of a long one, the part."""

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import errno
 import hashlib
 import json
 import logging
-import math
 import os
-import struct
-import threading
-import time
-import zlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +24,15 @@ from edgecap.preprocess import Image
 from edgecap.sources.folder import ImageFolder, list_images
 from edgecap.sources.video import VideoFile
 from edgecap.spec import InputSpec
+from edgecap_convert.data.budget import Budget, default_cache, touch
+from edgecap_convert.data.cached import CachedClip
+from edgecap_convert.data.entries import (
+    DamagedError,
+    EntryHeader,
+    EntryWriter,
+    checksum_holds,
+    read_header,
+)
 from edgecap_convert.data.memo import Memo, content_digest
 
 #: Ticks per period of the model's rate: enough to play a clip faster or slower by half frames.
@@ -41,22 +41,9 @@ DEFAULT_LIMIT_BYTES = 20_000_000_000
 
 # Changes whenever the same clip would give other bytes.
 _VERSION = 1
-_MAGIC = b"ecframes"
-_TAIL = struct.Struct("<II8s")
-# What others used this recently stays; temporary files untouched for so long belong to the dead.
-_IN_USE_S = 3600.0
 _SHOWN = 10
 
 _log = logging.getLogger(__name__)
-
-
-def default_cache() -> Path:
-    """``$EDGECAP_CACHE``, or ``edgecap`` in the user's cache folder."""
-    chosen = os.environ.get("EDGECAP_CACHE")
-    if chosen:
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "edgecap"
 
 
 @dataclass(frozen=True)
@@ -77,134 +64,6 @@ class Report:
     decoded: int = 0
     uncached: int = 0
     unread: int = 0
-
-
-class CachedClip:
-    """A clip's frames at twice the model's rate.
-
-    Attributes:
-      ticks: ``(M,)`` int32: which image is shown at time ``m / (2 · rate_hz)``. ``ticks[::2]``
-        are the frames of :meth:`edgecap.dataset.Clip.read`.
-      values: ``(M, K)`` float32 at the ticks for regression, else ``None``.
-    """
-
-    def __init__(
-        self,
-        images: Path | Callable[[], Generator[Image, None, None]],
-        shape: tuple[int, int, int, int],
-        ticks: npt.NDArray[np.int32],
-        values: npt.NDArray[np.float32] | None,
-    ) -> None:
-        self._images = images
-        self._shape = shape
-        self.ticks = ticks
-        self.values = values
-
-    @property
-    def cached(self) -> bool:
-        """Whether the images are on disk, and need not be decoded."""
-        return isinstance(self._images, Path)
-
-    @property
-    def size(self) -> tuple[int, int, int]:
-        """Of an image: ``(H, W, 3)``."""
-        return self._shape[1:]
-
-    def decode(self) -> Generator[Image, None, None]:
-        """The images of a clip that is not cached, one by one."""
-        assert not isinstance(self._images, Path)
-        return self._images()
-
-    @property
-    def images(self) -> npt.NDArray[np.uint8]:
-        """``(U, H, W, 3)`` uint8 RGB, the frames that are used, each once; read-only.
-
-        Mapped anew each time: a mapping holds a file open, and there may be many clips. Of a clip
-        that did not fit into the cache, all frames are decoded into memory: :meth:`take` needs
-        less of both.
-        """
-        if isinstance(self._images, Path):
-            return np.memmap(self._images, np.uint8, "r", shape=self._shape)
-        images = np.stack(list(self._images()))
-        images.setflags(write=False)
-        return images
-
-    def take(self, ticks: npt.NDArray[np.integer[Any]] | Sequence[int]) -> npt.NDArray[np.uint8]:
-        """The images at some ticks.
-
-        Args:
-          ticks: ``(T,)`` numbers of ticks, in any order.
-
-        Returns:
-          ``(T, H, W, 3)`` uint8 RGB, a copy.
-        """
-        wanted = self.ticks[np.asarray(ticks, np.intp)]
-        if isinstance(self._images, Path):
-            return np.asarray(self.images[wanted])
-        result = np.empty((len(wanted), *self._shape[1:]), np.uint8)
-        if not len(wanted):
-            return result
-        with closing(self._images()) as images:
-            for number, image in enumerate(images):
-                result[wanted == number] = image
-                if number == wanted.max():
-                    break
-        return result
-
-
-class TickImages:
-    """The images at some ticks of a clip, read when they are asked for.
-
-    To be read like an array ``(T, H, W, 3)`` uint8; what is read is a copy. Of a clip that did not
-    fit into the cache, reading forward decodes each frame once, and holds one.
-
-    Args:
-      opened: the clip. ticks: ``(T,)`` their numbers.
-    """
-
-    dtype = np.dtype(np.uint8)
-    ndim = 4
-
-    def __init__(self, opened: CachedClip, ticks: npt.NDArray[np.int64]) -> None:
-        self._opened, self._ticks = opened, ticks
-        self._decoding: Generator[Image, None, None] | None = None
-        # Of the image that was decoded last.
-        self._number, self._image = -1, np.empty(0, np.uint8)
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        return (len(self._ticks), *self._opened.size)
-
-    def __len__(self) -> int:
-        return len(self._ticks)
-
-    def __getitem__(self, index: Any) -> npt.NDArray[np.uint8]:
-        ticks = self._ticks[index]
-        if ticks.ndim == 0:
-            return self._take(ticks[None])[0]
-        return self._take(ticks)
-
-    def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
-        for number in range(len(self)):
-            yield self[number]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        return np.asarray(self[:], dtype)
-
-    def _take(self, ticks: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        if self._opened.cached or not len(ticks):
-            return self._opened.take(ticks)
-        wanted = self._opened.ticks[ticks]
-        result = np.empty((len(wanted), *self._opened.size), np.uint8)
-        if self._decoding is None or wanted.min() < self._number:
-            self._decoding, self._number = self._opened.decode(), -1
-        while True:
-            if self._number >= 0:
-                result[wanted == self._number] = self._image
-            if self._number >= wanted.max():
-                return result
-            self._image = next(self._decoding)
-            self._number += 1
 
 
 class FrameCache:
@@ -249,7 +108,7 @@ class FrameCache:
             ) from error
         self._workers = workers or os.cpu_count() or 1
         self._memo = Memo(self._folder / "memo.sqlite")
-        self._budget = _Budget(self._folder, limit_bytes)
+        self._budget = Budget(self._folder, limit_bytes)
         self._digests: dict[Clip, str] = {}
         self._extents: dict[Path, tuple[float, float] | None] = {}
 
@@ -353,7 +212,7 @@ class FrameCache:
             path = self._path(digest)
             known = self._known(path, digest)
             if known is not None and (known.has_images or not self._budget.fits(known.size)):
-                _touch(path)
+                touch(path)
                 return _Result(decoded=False, cached=known.has_images)
             self._budget.remove(path)
             expected = self._estimate(clip)
@@ -412,7 +271,7 @@ class FrameCache:
         """
         path = self._path(digest)
         track = _Track()
-        entry = _Entry(path, self._budget)
+        entry = EntryWriter(path, self._budget)
         try:
             for frame in clip.stream(self.spec, self.rate_hz, finer=FINER):
                 track.add(frame)
@@ -436,17 +295,17 @@ class FrameCache:
         shape = (len(track.counts), self.spec.height, self.spec.width, 3)
         return CachedClip(lambda: self._images(clip), shape, track.ticks(), track.values(clip))
 
-    def _known(self, path: Path, digest: str) -> _Header | None:
+    def _known(self, path: Path, digest: str) -> EntryHeader | None:
         """The header of a whole entry; reads all of it only if its file has changed."""
         try:
             with path.open("rb") as file:
-                header = _read_header(file)
+                header = read_header(file)
             signature = _signature(path)
             if self._memo.get(f"whole {digest}", signature) is None:
-                if not _checksum_holds(path, header):
+                if not checksum_holds(path, header):
                     return None
                 self._memo.put(f"whole {digest}", signature, "yes")
-        except (OSError, _DamagedError):
+        except (OSError, DamagedError):
             return None
         return header
 
@@ -454,14 +313,14 @@ class FrameCache:
         """The entry, or ``None`` where there is none or it is damaged."""
         try:
             with path.open("rb") as file:
-                header = _read_header(file)
+                header = read_header(file)
                 file.seek(header.image_bytes)
                 ticks = np.fromfile(file, np.int32, header.ticks)
                 values = None
                 if header.values is not None:
                     flat = np.fromfile(file, np.float32, header.ticks * header.values)
                     values = flat.reshape(header.ticks, header.values)
-        except (OSError, _DamagedError):
+        except (OSError, DamagedError):
             return None
         images = path if header.has_images else lambda: self._images(clip)
         return CachedClip(images, header.shape, ticks, values)
@@ -473,10 +332,6 @@ class _Result:
     cached: bool
     broken: str | None = None
     unread: bool = False
-
-
-class _DamagedError(Exception):
-    """The bytes are not those of an entry."""
 
 
 class _Track:
@@ -498,199 +353,6 @@ class _Track:
     def values(self, clip: Clip) -> npt.NDArray[np.float32] | None:
         found = clip.values_at(np.array(self._indices), np.array(self._times))
         return None if found is None else np.repeat(found, self.counts, axis=0)
-
-
-@dataclass(frozen=True)
-class _Header:
-    """What stands at the end of an entry, since it is known only then.
-
-    Attributes:
-      shape: of the images, also where they are not there.
-      has_images: ``False`` where they did not fit.
-      ticks: how many. values: how many a tick, or ``None``.
-      checksum: CRC-32 of all that stands before.
-    """
-
-    shape: tuple[int, int, int, int]
-    has_images: bool
-    ticks: int
-    values: int | None
-    checksum: int
-
-    @property
-    def size(self) -> int:
-        """Bytes of the images."""
-        return math.prod(self.shape)
-
-    @property
-    def image_bytes(self) -> int:
-        return self.size if self.has_images else 0
-
-    @property
-    def content_bytes(self) -> int:
-        """All but the header."""
-        return self.image_bytes + 4 * self.ticks * (1 + (self.values or 0))
-
-
-class _Entry:
-    """A file of the cache while it is written: images, ticks, values, header.
-
-    When there is no room for the images, the rest is written without them.
-    """
-
-    def __init__(self, path: Path, budget: _Budget) -> None:
-        self._path = path
-        self._budget = budget
-        self._beside = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}.tmp")
-        self._file: Any = None
-        self._reserved = 0
-        self._checksum = 0
-        self._fits = True
-
-    def add(self, image: Image) -> None:
-        """Appends an image, as long as there is room."""
-        if not self._fits:
-            return
-        if not self._budget.reserve(image.nbytes):
-            self._give_up()
-            return
-        self._reserved += image.nbytes
-        with self._full_disk():
-            self._append(image.tobytes())
-
-    def finish(
-        self,
-        shape: tuple[int, int, int, int],
-        ticks: npt.NDArray[np.int32],
-        values: npt.NDArray[np.float32] | None,
-    ) -> bool:
-        """Puts the entry in its place.
-
-        Returns:
-          Whether the images are in it.
-        """
-        for has_images in (True, False) if self._fits else (False,):
-            with self._full_disk():
-                self._append(ticks.tobytes() + (b"" if values is None else values.tobytes()))
-                header = _Header(
-                    shape,
-                    has_images,
-                    len(ticks),
-                    None if values is None else values.shape[1],
-                    self._checksum,
-                )
-                text = json.dumps(dataclasses.asdict(header)).encode()
-                self._append(text + _TAIL.pack(zlib.crc32(text), len(text), _MAGIC))
-                self._file.flush()
-                os.fsync(self._file.fileno())
-                self._file.close()
-                self._beside.replace(self._path)
-                self._file = None
-                self._reserved = 0
-                return has_images
-        return False
-
-    def discard(self) -> None:
-        """Leaves nothing of an entry that was not completed."""
-        if self._file is not None:
-            with contextlib.suppress(OSError):
-                # A full disk refuses to close, too.
-                self._file.close()
-            self._file = None
-            self._beside.unlink(missing_ok=True)
-        self._budget.give_back(self._reserved)
-        self._reserved = 0
-
-    def _append(self, data: bytes) -> None:
-        if self._file is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._beside.open("wb")
-            self._checksum = 0
-        self._file.write(data)
-        self._checksum = zlib.crc32(data, self._checksum)
-
-    def _give_up(self) -> None:
-        self._fits = False
-        self.discard()
-
-    @contextmanager
-    def _full_disk(self) -> Generator[None, None, None]:
-        """Takes a full disk for a full cache."""
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise DataError(
-                    f"{self._path.parent}: the cache cannot be written: {error.strerror or error}"
-                ) from error
-            _log.warning("%s: the disk is full", self._path.parent)
-            self._give_up()
-
-
-class _Budget:
-    """How many bytes the folder holds, and what may go when it is full."""
-
-    def __init__(self, folder: Path, limit: int) -> None:
-        self._folder = folder
-        self._limit = limit
-        self._lock = threading.Lock()
-        self._used = 0
-        # Oldest last.
-        self._old: list[tuple[Path, int]] = []
-        self.survey(keep=set())
-
-    def survey(self, *, keep: set[str]) -> None:
-        """Counts what is there; what is old and not to be kept may be removed."""
-        now = time.time()
-        used = 0
-        old: list[tuple[float, Path, int]] = []
-        for path in self._folder.glob("??/*"):
-            try:
-                stat = path.stat()
-                if path.suffix == ".tmp":
-                    if now - stat.st_mtime > _IN_USE_S:
-                        path.unlink(missing_ok=True)
-                    continue
-            except OSError:
-                # Another process was faster.
-                continue
-            used += stat.st_size
-            if path.stem not in keep and now - stat.st_atime > _IN_USE_S:
-                old.append((stat.st_atime, path, stat.st_size))
-        with self._lock:
-            self._used = used
-            self._old = [(path, size) for _, path, size in sorted(old, reverse=True)]
-
-    def reserve(self, count: int) -> bool:
-        """Whether so many bytes may be written; removes old entries for them."""
-        with self._lock:
-            while self._used + count > self._limit and self._old:
-                path, size = self._old.pop()
-                _unlink(path)
-                self._used -= size
-            if self._used + count > self._limit:
-                return False
-            self._used += count
-            return True
-
-    def fits(self, count: int) -> bool:
-        """Whether so many bytes could be written now."""
-        with self._lock:
-            free = self._limit - self._used
-            return count <= free + sum(size for _, size in self._old)
-
-    def give_back(self, count: int) -> None:
-        with self._lock:
-            self._used -= count
-
-    def remove(self, path: Path) -> None:
-        """Removes an entry, if it is there."""
-        try:
-            size = path.stat().st_size
-        except OSError:
-            return
-        if _unlink(path):
-            self.give_back(size)
 
 
 def _open_recording(path: Path) -> tuple[float, float] | None:
@@ -736,60 +398,9 @@ def broken_clips(broken: Sequence[tuple[Clip, str]], total: int) -> str:
     return f"{len(broken)} of {total} clips cannot be used: {shown}{rest}"
 
 
-def _read_header(file: Any) -> _Header:
-    """The header of an entry.
-
-    Raises:
-      _DamagedError: this is no whole entry.
-    """
-    size = file.seek(0, os.SEEK_END)
-    if size < _TAIL.size:
-        raise _DamagedError
-    file.seek(size - _TAIL.size)
-    checksum, length, magic = _TAIL.unpack(file.read(_TAIL.size))
-    content = size - _TAIL.size - length
-    if magic != _MAGIC or content < 0:
-        raise _DamagedError
-    file.seek(content)
-    text = file.read(length)
-    if zlib.crc32(text) != checksum:
-        raise _DamagedError
-    fields = json.loads(text)
-    header = _Header(**fields | {"shape": tuple(fields["shape"])})
-    if header.content_bytes != content:
-        raise _DamagedError
-    return header
-
-
-def _checksum_holds(path: Path, header: _Header) -> bool:
-    left, checksum = header.content_bytes, 0
-    with path.open("rb") as file:
-        while left and (block := file.read(min(left, 1 << 20))):
-            checksum = zlib.crc32(block, checksum)
-            left -= len(block)
-    return checksum == header.checksum
-
-
 def _signature(path: Path) -> str:
     try:
         stat = path.stat()
     except OSError:
         return "gone"
     return f"{stat.st_size} {stat.st_mtime_ns}"
-
-
-def _touch(path: Path) -> None:
-    """Notes that an entry was used; its time of change stays, by which it is known to be whole."""
-    try:
-        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
-    except OSError:
-        return
-
-
-def _unlink(path: Path) -> bool:
-    try:
-        path.unlink()
-    except OSError:
-        # Gone already, or, on some systems, in use.
-        return False
-    return True

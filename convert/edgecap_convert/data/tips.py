@@ -1,8 +1,7 @@
 """Where to look, taken from clips without a label: what moves in front of a still background.
 
-The background of a clip is the median of its frames. What differs from it is a hand, a body, a
-tool; where that is, frame by frame, teaches a neck to find such things in single frames, moving or
-not, also in clips in which this simple way fails.
+Where that is, frame by frame, teaches a neck to find such things in single frames, moving or not,
+also in clips in which this simple way fails.
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecap.extras import require_cv2
+from edgecap_convert.data.moving import background, difference
 
 # Of 255; a cell phone's compression noise stays below.
 _DIFFERENT = 25
-_BACKGROUND_FRAMES = 24
 # Shares of the frame's area, of its side, and a distance in shares of its side.
 _SMALLEST, _BORDER, _TIP_DEPTH, _WIDEST_TIP, _JUMP = 0.01, 0.025, 0.04, 0.2, 0.12
 _NEIGHBOURS = 3
@@ -41,9 +40,8 @@ def find_targets(images: npt.NDArray[np.uint8], *, target: str) -> npt.NDArray[n
       ``(N, 3)`` float32: x and y in shares of width and height, and 1, or 0 where nothing was
       found, or far from where it was in the frames around.
     """
-    step = max(1, len(images) // _BACKGROUND_FRAMES)
-    background = np.median(images[::step], axis=0).astype(np.uint8)
-    found = np.array([_find(image, background, target) for image in images], np.float32)
+    still = background(images)
+    found = np.array([_find(image, still, target) for image in images], np.float32)
     result = found.copy()
     for number, row in enumerate(found):
         window = found[max(0, number - _NEIGHBOURS) : number + _NEIGHBOURS + 1]
@@ -57,13 +55,11 @@ def find_targets(images: npt.NDArray[np.uint8], *, target: str) -> npt.NDArray[n
 
 
 def _find(
-    image: npt.NDArray[np.uint8], background: npt.NDArray[np.uint8], target: str
+    image: npt.NDArray[np.uint8], still: npt.NDArray[np.uint8], target: str
 ) -> tuple[float, float, float]:
     cv2 = require_cv2("to find what moves")
     height, width = image.shape[:2]
-    red, green, blue = cv2.split(cv2.absdiff(np.ascontiguousarray(image), background))
-    difference = cv2.GaussianBlur(cv2.max(cv2.max(red, green), blue), (5, 5), 0)
-    mask = (difference > _DIFFERENT).astype(np.uint8)
+    mask = (difference(image, still) > _DIFFERENT).astype(np.uint8)
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
     count, numbers, statistics, _ = cv2.connectedComponentsWithStats(mask)

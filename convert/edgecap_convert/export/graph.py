@@ -22,7 +22,8 @@ from edgecap.flatbuffer import Graph, read_graph
 from edgecap.interpreter import open_interpreter
 from edgecap.native import native_stderr_to_log
 from edgecap.quantization import dequantize
-from edgecap_convert.models.network import NECK_STATES, Network
+from edgecap_convert.models.along import NECK_STATES
+from edgecap_convert.models.network import Network
 
 IMAGE, GRID, FEATURES, LOGITS = "image", "grid", "features", "logits"
 
@@ -75,7 +76,7 @@ def convert_recurrent(network: Network) -> bytes:
         logits, state = network.step_features(network.requantize_features(features), state)
         return {LOGITS: logits, **state}
 
-    return _convert(network, step, {FEATURES: (1, network.feature_width), **states})
+    return _convert(network, step, {FEATURES: (1, network.view.feature_width), **states})
 
 
 class Int8Encoder:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import tensorflow as tf
 import tf_keras as keras
 
+from edgecap_convert.models.recurrent import stacked
 from edgecap_convert.quantization import grids
 from edgecap_convert.quantization.ranges import LearnedRange, RangeSchedule
 
@@ -23,18 +24,24 @@ class CausalAttention(keras.layers.Layer):
     """``(N, K, U)`` windows of hidden states, the present one last → ``(N, 2·U)``.
 
     Args:
+      members: whose hidden states lie side by side; each attends to its own, and its two halves of
+        the result lie together.
       schedule: if given, everything is fake-quantised.
     """
 
-    def __init__(self, *, schedule: RangeSchedule | None = None, name: str = "attention") -> None:
+    def __init__(
+        self, *, members: int = 1, schedule: RangeSchedule | None = None, name: str = "attention"
+    ) -> None:
         super().__init__(name=name)
-        self._schedule = schedule
+        self._members, self._schedule = members, schedule
         self._ranges: tuple[LearnedRange, LearnedRange] | None = None
 
     def build(self, input_shape: tf.TensorShape) -> None:
-        units = input_shape[-1]
+        width = input_shape[-1]
         self.kernel = self.add_weight(
-            name="kernel", shape=(units, units), initializer="glorot_uniform"
+            name="kernel",
+            shape=(width, width // self._members),
+            initializer=stacked("glorot_uniform", self._members),
         )
         if self._schedule is not None:
             self._ranges = (
@@ -44,12 +51,17 @@ class CausalAttention(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
-        quantized = self._ranges is not None
-        if quantized:
+        if self._ranges is not None:
             windows = grids.TANH.fake_quant(windows)
+        own = tf.split(windows, self._members, axis=-1)
+        kernels = tf.split(self.kernel, self._members)
+        attended = [self._attend(w, k, training) for w, k in zip(own, kernels, strict=True)]
+        return attended[0] if len(attended) == 1 else tf.concat(attended, axis=-1)
+
+    def _attend(self, windows: tf.Tensor, kernel: tf.Tensor, training: bool) -> tf.Tensor:
+        quantized = self._ranges is not None
         present = windows[:, -1]
-        kernel = grids.fake_quant_weights(self.kernel) if quantized else self.kernel
-        query = tf.matmul(present, kernel)
+        query = tf.matmul(present, grids.fake_quant_weights(kernel) if quantized else kernel)
         if self._ranges is not None:
             query = self._ranges[0].fake_quant(query, training=training)
         scores = tf.matmul(windows, query[:, :, None])

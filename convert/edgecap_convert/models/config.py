@@ -12,6 +12,7 @@ MIN_SIZE = 32
 _WIDEST = 4.0
 _DEEPEST = 4
 _LONGEST_ATTENTION = 256
+MOST_MEMBERS = 16
 
 
 class _Encoder(NamedTuple):
@@ -168,14 +169,18 @@ class NetworkConfig:
 
     Attributes:
       outputs: number of labels or of values, at least 1.
-      encoder, neck, lstm: see there.
+      encoder, neck, lstm: see there; neck and LSTM of each member.
+      members: networks behind the one encoder, which learn apart and whose answers are averaged.
     """
 
     outputs: int
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     neck: NeckConfig = field(default_factory=NeckConfig)
     lstm: LSTMConfig = field(default_factory=LSTMConfig)
+    members: int = 1
 
     def __post_init__(self) -> None:
         if self.outputs < 1:
             raise ConfigError(f"outputs: expected at least 1; got {self.outputs}")
+        if not 1 <= self.members <= MOST_MEMBERS:
+            raise ConfigError(f"members: expected 1 to {MOST_MEMBERS}; got {self.members}")

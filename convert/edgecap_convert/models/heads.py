@@ -7,6 +7,7 @@ import numpy.typing as npt
 import tensorflow as tf
 import tf_keras as keras
 
+from edgecap_convert.models.recurrent import matmul_apart, stacked
 from edgecap_convert.quantization.grids import fake_quant_weights
 from edgecap_convert.quantization.ranges import LearnedRange, RangeSchedule
 
@@ -21,25 +22,38 @@ class Head(keras.layers.Layer):
     the units of the truth and become part of the weights in the file. They are 1 and 0 unless
     :meth:`set_units` was called.
 
+    Of several members, whose hidden vectors lie side by side, the answer is the mean of theirs:
+    still one dense layer.
+
     Args:
       outputs: number of logits or values.
+      members: who answer.
       schedule: if given, weights and outputs are fake-quantised.
     """
 
     def __init__(
-        self, outputs: int, *, schedule: RangeSchedule | None = None, name: str = "head"
+        self,
+        outputs: int,
+        *,
+        members: int = 1,
+        schedule: RangeSchedule | None = None,
+        name: str = "head",
     ) -> None:
         super().__init__(name=name)
-        self.outputs = outputs
+        self.outputs, self.members = outputs, members
         self._schedule = schedule
         self._range: LearnedRange | None = None
 
     def build(self, input_shape: tf.TensorShape) -> None:
         shape = (self.outputs,)
         self.kernel = self.add_weight(
-            name="kernel", shape=(input_shape[-1], *shape), initializer="glorot_uniform"
+            name="kernel",
+            shape=(input_shape[-1], *shape),
+            initializer=stacked("glorot_uniform", self.members),
         )
-        self.bias = self.add_weight(name="bias", shape=shape, initializer="zeros")
+        self.bias = self.add_weight(
+            name="bias", shape=(self.members * self.outputs,), initializer="zeros"
+        )
         self.scale = self.add_weight(name="scale", shape=shape, initializer="ones", trainable=False)
         self.offset = self.add_weight(
             name="offset", shape=shape, initializer="zeros", trainable=False
@@ -56,15 +70,25 @@ class Head(keras.layers.Layer):
         self.scale.assign(deviation)
 
     def call(self, hidden: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """``(…, units)`` → ``(…, outputs)``."""
-        kernel = self.kernel * self.scale
+        """``(…, U)`` → ``(…, outputs)``."""
+        kernel = self.kernel * (self.scale / self.members)
         if self._range is not None:
             kernel = fake_quant_weights(kernel)
         # One matrix product whatever the leading axes: TFLite knows no other.
         flat = tf.matmul(tf.reshape(hidden, (-1, hidden.shape[-1])), kernel)
-        flat = flat + (self.bias * self.scale + self.offset)
+        bias = tf.reduce_mean(tf.reshape(self.bias, (self.members, self.outputs)), axis=0)
+        flat = flat + (bias * self.scale + self.offset)
         if len(hidden.shape) > 2:
             flat = tf.reshape(flat, (-1, tf.shape(hidden)[1], self.outputs))
         if self._range is not None:
             flat = self._range.fake_quant(flat, training=training)
         return flat
+
+    def apart(self, hidden: tf.Tensor) -> tf.Tensor:
+        """What each member answers, float: ``(…, U)`` → ``(…, members, outputs)``."""
+        answers = matmul_apart(
+            hidden, self.kernel, self.bias, members=self.members, quantized=False
+        )
+        shape = (*answers.shape[:-1], self.members, self.outputs)
+        answers = tf.reshape(answers, [-1 if size is None else size for size in shape])
+        return answers * self.scale + self.offset

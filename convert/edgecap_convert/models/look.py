@@ -151,6 +151,7 @@ class Collect(keras.layers.Layer):
       config: the neck's.
       channels: of each seen part. parts: how many.
       schedule: if given, everything is fake-quantised.
+      features_range: of another member, whose features lie beside these on one grid.
     """
 
     def __init__(
@@ -160,12 +161,15 @@ class Collect(keras.layers.Layer):
         channels: int,
         parts: int,
         schedule: RangeSchedule | None = None,
+        features_range: LearnedRange | None = None,
         name: str = "collect",
     ) -> None:
         super().__init__(name=name)
         self._features, self._channels, self._parts = config.features, channels, parts
         self._schedule = schedule
         self._ranges: dict[str, LearnedRange] = {}
+        if features_range is not None:
+            self._ranges["features"] = features_range
 
     def build(self, input_shape: Any) -> None:
         def kernel(name: str, rows: int) -> tf.Variable:
@@ -183,7 +187,8 @@ class Collect(keras.layers.Layer):
         self.scale = self._constant("scale", np.ones(width, np.float32))
         if self._schedule is not None:
             for what in ("where", "features", *(f"what{i}" for i in range(self._parts))):
-                self._ranges[what] = LearnedRange.create(self.add_weight, what, self._schedule)
+                if what not in self._ranges:
+                    self._ranges[what] = LearnedRange.create(self.add_weight, what, self._schedule)
         super().build(input_shape)
 
     def _constant(self, name: str, value: npt.NDArray[np.float32]) -> tf.Variable:

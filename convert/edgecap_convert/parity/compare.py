@@ -18,7 +18,8 @@ from edgecap.quantization import quantize
 from edgecap.spec import DecisionSpec, TensorSpec
 from edgecap.streaming import StreamingModel
 from edgecap_convert.export.graph import FEATURES, LOGITS, convert_recurrent
-from edgecap_convert.models.network import NECK_STATES, Network, normalize
+from edgecap_convert.models.along import NECK_STATES
+from edgecap_convert.models.network import Network, normalize
 from edgecap_convert.training.predict import network_predictor
 
 

@@ -27,7 +27,7 @@ from edgecap_convert.models.folding import (
     rebuild,
     sources,
 )
-from edgecap_convert.models.necks import Increase
+from edgecap_convert.models.necks import Increase, Part
 from edgecap_convert.quantization.grids import (
     fake_quant_weights,
     fake_quant_weights_per_channel,
@@ -67,6 +67,7 @@ _TRANSPARENT = (
     ColourPadding2D,
     keras.layers.Flatten,
     keras.layers.GlobalMaxPooling2D,
+    Part,
 )
 _KNOWN = (*_KERNELS, *_REQUANTIZED, *_SAME_GRID, *_FIXED_GRID, *_TRANSPARENT)
 

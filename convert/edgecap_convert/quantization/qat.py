@@ -18,7 +18,8 @@ from edgecap.evaluation import Predictor, Recording
 from edgecap_convert.data import PoolEntry, SequenceBatch, TrainingData, batches
 from edgecap_convert.data.sequences import Cursor
 from edgecap_convert.export.graph import Int8Encoder
-from edgecap_convert.models.network import Network, State, normalize
+from edgecap_convert.models.along import State
+from edgecap_convert.models.network import Network, normalize
 from edgecap_convert.training.checkpoints import Checkpoints
 from edgecap_convert.training.config import StageConfig, TrainConfig
 from edgecap_convert.training.features import (

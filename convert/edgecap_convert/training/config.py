@@ -15,7 +15,13 @@ from edgecap.synthetic import DEFAULT_RATE_HZ
 from edgecap_convert.data.augment import AugmentConfig
 from edgecap_convert.data.sequences import FrameFormat
 from edgecap_convert.data.tips import TARGETS
-from edgecap_convert.models.config import EncoderConfig, LSTMConfig, NeckConfig
+from edgecap_convert.models.config import (
+    MOST_MEMBERS,
+    EncoderConfig,
+    LSTMConfig,
+    NeckConfig,
+    NetworkConfig,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -185,6 +191,9 @@ class TrainConfig:
       rate_hz: frames a second.
       resize, fit: how frames are brought to size; see ``InputSpec``.
       encoder, neck, lstm: the network.
+      members: networks behind the one encoder that learn apart and whose answers are averaged: an
+        ensemble. Where there are few clips, one training differs from the next by several points;
+        the mean of a few is better than each, for a little more time a frame.
       split, augment: the clips.
       variants: augmented versions of each clip in the pool for the recurrent stage.
       pool_limit: items in that pool at most, evenly chosen from each class: what the features
@@ -214,6 +223,7 @@ class TrainConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     neck: NeckConfig = field(default_factory=NeckConfig)
     lstm: LSTMConfig = field(default_factory=LSTMConfig)
+    members: int = 1
     split: SplitConfig = field(default_factory=SplitConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     variants: int = 6
@@ -240,6 +250,8 @@ class TrainConfig:
         for name in ("variants", "pool_limit", "scenes", "longest", "validation_limit"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: expected 1 or more; got {getattr(self, name)}")
+        if not 1 <= self.members <= MOST_MEMBERS:
+            raise ConfigError(f"members: expected 1 to {MOST_MEMBERS}; got {self.members}")
         if not 0 <= self.grace < 1:
             raise ConfigError(f"grace: expected 0 or more, below 1; got {self.grace}")
         if not 0 <= self.checkpoint_s < math.inf:
@@ -274,6 +286,17 @@ class TrainConfig:
         except (SpecError, ConfigError) as error:
             raise ConfigError(str(error)) from error
         return config
+
+
+def network_config(config: TrainConfig, outputs: int) -> NetworkConfig:
+    """The shape of the network that is trained."""
+    return NetworkConfig(
+        outputs=outputs,
+        encoder=config.encoder,
+        neck=config.neck,
+        lstm=config.lstm,
+        members=config.members,
+    )
 
 
 def load_config(path: str | Path) -> TrainConfig:

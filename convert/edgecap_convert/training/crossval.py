@@ -196,6 +196,7 @@ def _fold(
         "train_seconds": metrics["seconds"],
         "convert_seconds": round(convert_s, 1),
         "stages": metrics["stages"],
+        "stage_seconds": metrics["stage_seconds"],
         "float": metrics["test"],
         "fake_quant": parity["accuracy"]["fake_quant"],
         "int8": int8,

@@ -15,10 +15,10 @@ def sequence_loss(
     smoothing: float = 0.0,
     total: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """The weighted mean over all frames.
+    """The weighted mean over all frames, and over all members.
 
     Args:
-      outputs: ``(B, T, labels)``: logits, or values.
+      outputs: ``(B, T, members, labels)``: logits, or values, of each member.
       targets: ``(B, T)`` int64 classes, or ``(B, T, labels)`` float32: probabilities or values.
       weights: ``(B, T)``.
       task: classification: cross-entropy; multilabel: binary cross-entropy, averaged over labels;
@@ -28,18 +28,26 @@ def sequence_loss(
       total: what the sum is divided by, if not by that of ``weights``: of a part of a batch, the
         losses then add up to the batch's.
     """
+    members, labels = outputs.shape[2:]
     if task == "classification":
-        labels = outputs.shape[-1]
         truth = targets if targets.dtype.is_floating else tf.one_hot(targets, labels)
+        truth = _for_each(truth, members)
         truth = truth * (1 - smoothing) + smoothing / labels
         losses = tf.nn.softmax_cross_entropy_with_logits(truth, outputs)
     elif task == "multilabel":
-        truth = targets * (1 - smoothing) + smoothing / 2
+        truth = _for_each(targets, members) * (1 - smoothing) + smoothing / 2
         losses = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(truth, outputs), axis=-1)
     else:
-        losses = tf.reduce_mean(tf.square((outputs - targets) / scale), axis=-1)
+        away = (outputs - targets[:, :, None]) / scale
+        losses = tf.reduce_mean(tf.square(away), axis=-1)
+    losses = tf.reduce_mean(losses, axis=2)
     total = tf.reduce_sum(weights) if total is None else total
     return tf.reduce_sum(losses * weights) / tf.maximum(total, 1e-6)
+
+
+def _for_each(truth: tf.Tensor, members: int) -> tf.Tensor:
+    """``(B, T, labels)`` → ``(B, T, members, labels)``."""
+    return tf.repeat(truth[:, :, None], members, axis=2)
 
 
 def distillation_loss(

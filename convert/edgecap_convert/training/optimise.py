@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -27,11 +28,13 @@ class History:
       stage: its name. steps, loss: the loss of every step.
       validated: (step, score) of each validation, step 0 being the start; higher is better.
       best: the best score, if there was a validation.
+      seconds: that it took, as far as its checkpoints know: what was lost at a stop is not in it.
     """
 
     stage: str
     loss: list[float] = field(default_factory=list)
     validated: list[tuple[int, float]] = field(default_factory=list)
+    seconds: float = 0.0
 
     @property
     def best(self) -> float | None:
@@ -225,6 +228,7 @@ class _Progress:
         hooks: Hooks,
     ) -> None:
         self.history = History(name)
+        self._began = time.monotonic()
         self.cursor: Cursor | None = None
         self.misses = 0
         self.finished = False
@@ -255,6 +259,7 @@ class _Progress:
                 variable.assign(value)
         self.agree()
         self.finished = True
+        self._count_seconds()
         if self._checkpoints is not None:
             kept = self._variables[: self._kept_count]
             arrays = {f"variable{i}": variable.numpy() for i, variable in enumerate(kept)}
@@ -272,13 +277,20 @@ class _Progress:
         arrays = {name: workers.joint(array, self._batch) for name, array in rows.items()}
         if self._checkpoints is None:
             return False
+        self._count_seconds()
         arrays |= {f"variable{i}": v.numpy() for i, v in enumerate(self._variables)}
         arrays |= {f"kept{i}": value for i, value in enumerate(self._kept or [])}
         self._checkpoints.save(self.history.stage, Snapshot(self._meta() | {"step": step}, arrays))
         return True
 
+    def _count_seconds(self) -> None:
+        now = time.monotonic()
+        self.history.seconds += now - self._began
+        self._began = now
+
     def _meta(self) -> dict[str, Any]:
         return {
+            "seconds": self.history.seconds,
             "finished": self.finished,
             "loss": self.history.loss,
             "validated": self.history.validated,
@@ -301,6 +313,7 @@ class _Progress:
         """What is the same for all rows."""
         meta, arrays = snapshot.meta, snapshot.arrays
         self.history.loss = list(meta["loss"])
+        self.history.seconds = meta["seconds"]
         self.history.validated = [(step, score) for step, score in meta["validated"]]
         self.misses, self._best, self.finished = meta["misses"], meta["best"], meta["finished"]
         variables = self._variables[: self._kept_count] if self.finished else self._variables

@@ -43,16 +43,16 @@ class NetworkPredictor:
                 {name: tf.TensorSpec(shape) for name, shape in shapes.items()},
             ],
         )
-        self._collect = tf.function(network.frame_features)
+        self._collect = tf.function(network.view.frame_features)
         if network.attends:
             self._look = tf.function(
-                network.look_at,
+                network.view.look_at,
                 input_signature=[tf.TensorSpec((None, *network.encoder.output_shape[1:]))],
             )
             self._recur_seen = tf.function(
                 lambda seen, state: network.recur_seen(seen[None], state),
                 input_signature=[
-                    tf.TensorSpec((None, network.seen_width)),
+                    tf.TensorSpec((None, network.view.seen_width)),
                     {name: tf.TensorSpec(shape) for name, shape in shapes.items()},
                 ],
             )

@@ -30,8 +30,7 @@ from edgecap.errors import ConfigError, DataError
 from edgecap.evaluation import Predictor
 from edgecap.extras import require_convert
 from edgecap.spec import DecisionSpec, InputSpec
-from edgecap_convert.models.config import NetworkConfig
-from edgecap_convert.training.config import TrainConfig
+from edgecap_convert.training.config import TrainConfig, network_config
 from edgecap_convert.training.material import Fold
 
 if TYPE_CHECKING:
@@ -93,14 +92,10 @@ class Run:
         """
         from edgecap_convert.models.network import Network
 
+        shape = network_config(self.config, len(self.labels))
+        # The weights are in the run; what the encoder started from is history.
         network = Network(
-            NetworkConfig(
-                outputs=len(self.labels),
-                # The weights are in the run; what the encoder started from is history.
-                encoder=dataclasses.replace(self.config.encoder, weights=None),
-                neck=self.config.neck,
-                lstm=self.config.lstm,
-            )
+            dataclasses.replace(shape, encoder=dataclasses.replace(shape.encoder, weights=None))
         )
         network.set_arrays(_read_arrays(self.path / WEIGHTS_FILE))
         return network

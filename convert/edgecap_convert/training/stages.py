@@ -19,14 +19,12 @@ import tf_keras as keras
 from edgecap.evaluation import Predictor, Recording, evaluate
 from edgecap.spec import DecisionSpec
 from edgecap_convert.data import Recordings, SequenceBatch, TrainingData, batches
-from edgecap_convert.data.frames import default_cache
+from edgecap_convert.data.budget import default_cache
 from edgecap_convert.data.scenes import PoseData
 from edgecap_convert.data.sequences import Cursor, Draw
-from edgecap_convert.models.config import NetworkConfig
-from edgecap_convert.models.look import GEOMETRY
 from edgecap_convert.models.network import Network, normalize
 from edgecap_convert.training.checkpoints import Checkpoints
-from edgecap_convert.training.config import StageConfig, TrainConfig
+from edgecap_convert.training.config import StageConfig, TrainConfig, network_config
 from edgecap_convert.training.distribute import ALONE, Workers
 from edgecap_convert.training.features import (
     FeatureRecordings,
@@ -52,6 +50,8 @@ from edgecap_convert.training.updates import SequenceUpdate
 
 # Seeds of the stages' batches are apart from each other.
 _PRETRAIN, _RECURRENT, _JOINT, _LOOK = 11, 12, 13, 16
+# Of an item, where a stage draws single images.
+_IMAGES_AT_ONCE = 8
 # Frames that the neck's batch norm takes its statistics from.
 _NECK_FRAMES = 2048
 # Features that differ by less than this between frames say nothing in half precision.
@@ -63,9 +63,7 @@ _logger = logging.getLogger(__name__)
 def build_network(config: TrainConfig, outputs: int, *, seed: int) -> Network:
     """The network before training; the same seed gives the same weights."""
     keras.utils.set_random_seed(seed)
-    return Network(
-        NetworkConfig(outputs=outputs, encoder=config.encoder, neck=config.neck, lstm=config.lstm)
-    )
+    return Network(network_config(config, outputs))
 
 
 class Training:
@@ -96,7 +94,7 @@ class Training:
         self.network = build_network(config, len(data.labels), seed=seed)
         statistics = data.value_statistics()
         if statistics is not None:
-            self.network.head.set_units(*statistics)
+            self.network.memory.head.set_units(*statistics)
 
     def run(self) -> list[History]:
         """Runs every stage that is not yet done; returns how all of them went."""
@@ -142,7 +140,7 @@ class Training:
         """
         network, stage = self.network, self._config.pretrain
         head = keras.layers.Dense(4, name="pose")
-        head.build((None, network.feature_width))
+        head.build((None, network.view.feature_width))
         variables = [*network.frame_weights, *head.weights]
         adam = optimizer(stage, variables)
         return optimise(
@@ -165,12 +163,12 @@ class Training:
             items.fill()
         self._settle_neck(items)
         looked = LookItems(
-            items.strata,
+            self._data.pool(),
             (lambda entry: entry.images()) if encoder_learns else items.grids,
             target=look.target,
+            at_once=_IMAGES_AT_ONCE if encoder_learns else 1,
         )
-        looked.check()
-        variables = network.looking_weights
+        variables = network.view.looking_weights
         adam = optimizer(stage, variables)
         encoder_adam = None
         if encoder_learns:
@@ -187,7 +185,7 @@ class Training:
             slots=[*adam.variables, *(encoder_adam.variables if encoder_adam else [])],
             hooks=self._hooks(None, ALONE),
         )
-        network.look.kernel.assign(network.look.kernel * look.sharpen)
+        network.view.sharpen(look.sharpen)
         return history
 
     def _recurrent(self) -> History:
@@ -238,15 +236,15 @@ class Training:
         From then on it is an affine map: consecutive frames are no fair sample to follow.
         """
         if self._config.neck.channels:
-            self.network.settle_neck(_sample(items, self._seed))
+            self.network.view.settle_neck(_sample(items, self._seed))
 
     def _settle_look(self, items: PooledItems, predict: NetworkPredictor) -> SeenItems:
         """Scales what an attending neck sees by what it sees of the training clips."""
         network = self.network
         if self._config.neck.difference and not self._looks:
-            network.watch_motion([items.grids(entry) for entry in spread(items.strata, 16)])
+            network.view.watch_motion([items.grids(entry) for entry in spread(items.strata, 16)])
         seen = items.look(predict.look)
-        network.collect.settle(seen.everything()[:, GEOMETRY:], weight=self._config.look.seen)
+        network.view.settle_looks(seen.everything(), weight=self._config.look.seen)
         return seen
 
     def _joint(self) -> History:
@@ -376,7 +374,7 @@ class _PoseUpdate(FrameUpdate):
         network = self._network
         with tf.GradientTape() as tape:
             grids = network.encode(normalize(images), training=True)
-            found = self._head(network.still_features(grids, training=True))
+            found = self._head(network.view.still_features(grids, training=True))
             visible = poses[:, 3]
             # x and y are in frame widths, ln(radius) varies over about ±0.6.
             off = tf.abs(found[:, :3] - poses[:, :3]) * tf.constant([4.0, 4.0, 1.5])

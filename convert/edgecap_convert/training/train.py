@@ -211,6 +211,7 @@ def _train(
             history.stage: {"steps": len(history.loss), "validation": history.best}
             for history in histories
         },
+        "stage_seconds": {history.stage: round(history.seconds, 1) for history in histories},
     } | {part: result.to_dict() for part, result in results.items()}
     if results:
         reports.write_report(

@@ -10,7 +10,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from edgecap_convert.data import SequenceBatch
-from edgecap_convert.models.network import Network, State, normalize
+from edgecap_convert.models.along import State
+from edgecap_convert.models.network import Network, normalize
 from edgecap_convert.training.config import LookConfig, StageConfig
 from edgecap_convert.training.distribute import ALONE, Workers
 from edgecap_convert.training.losses import distillation_loss, sequence_loss
@@ -72,6 +73,9 @@ class SequenceUpdate:
             "hidden": stage.dropout,
         }
         self._teacher = teacher
+        # Each member learns by itself: only then is their mean better than they are. Quantised,
+        # they answer together.
+        self._apart = network.schedule is None and teacher is None
         networks = (network, teacher) if teacher is not None else (network,)
         # The network's own state and, where there is one, the teacher's.
         rows = len(range(stage.batch)[workers.rows(stage.batch)])
@@ -120,7 +124,12 @@ class SequenceUpdate:
         if len(inputs.shape) == 3 and self._look is not None:
             stream = tf.stack([seed[0] + _PLACES, seed[1]])
             inputs = vary_places(
-                inputs, self._look, stream, batch=self._stage.batch, rows=self._rows
+                inputs,
+                self._look,
+                stream,
+                batch=self._stage.batch,
+                rows=self._rows,
+                members=self._network.config.members,
             )
 
         def dropout(x: tf.Tensor, where: str) -> tf.Tensor:
@@ -134,6 +143,7 @@ class SequenceUpdate:
             )
             return x * kept[self._rows]
 
+        scale = self._network.memory.head.scale
         (total,) = self._workers.sum([tf.reduce_sum(weights)])
 
         with tf.GradientTape() as tape:
@@ -144,16 +154,17 @@ class SequenceUpdate:
                 resets,
                 training=self._training,
                 dropout=dropout if any(self._rates.values()) else None,
+                apart=self._apart,
             )
             if self._teacher is not None:
-                loss = distillation_loss(outputs, taught, self._task, self._network.head.scale)
+                loss = distillation_loss(outputs, taught, self._task, scale)
             else:
                 loss = sequence_loss(
-                    outputs,
+                    outputs if self._apart else outputs[:, :, None],
                     targets,
                     weights,
                     self._task,
-                    scale=self._network.head.scale,
+                    scale=scale,
                     smoothing=self._stage.smoothing,
                     total=total,
                 )
@@ -172,27 +183,37 @@ class SequenceUpdate:
 
 
 def vary_places(
-    seen: tf.Tensor, look: LookConfig, seed: tf.Tensor, *, batch: int, rows: slice
+    seen: tf.Tensor,
+    look: LookConfig,
+    seed: tf.Tensor,
+    *,
+    batch: int,
+    rows: slice,
+    members: int = 1,
 ) -> tf.Tensor:
     """Scales, turns and moves the places of each row, and blurs them frame by frame.
 
-    As if the camera stood elsewhere; what is seen there stays the same.
+    As if the camera stood elsewhere, for each member another one; what is seen there stays.
 
     Args:
       seen: ``(B, T, V)``, ``rows`` of a joint batch of ``batch`` rows.
     """
-    drawn = tf.random.stateless_uniform((5, batch, 1, 1), seed, -1.0, 1.0)[:, rows]
+    count, length, width = seen.shape
+    seen = tf.reshape(seen, (count, length, members, width // members))
+    drawn = tf.random.stateless_uniform((5, batch, 1, members, 1), seed, -1.0, 1.0)[:, rows]
     zoom = tf.exp(tf.concat([drawn[0], drawn[1]], axis=-1) * math.log1p(look.zoom))
     # A place is in −2 … 2: four times the frame.
     shift = tf.concat([drawn[2], drawn[3]], axis=-1) * 4.0 * look.shift
-    noise = tf.random.stateless_normal((batch, seen.shape[1], 2), seed + 1)[rows] * 4.0 * look.noise
+    noise = tf.random.stateless_normal((batch, length, members, 2), seed + 1)[rows]
+    noise = noise * 4.0 * look.noise
     angle = drawn[4] * math.radians(look.turn)
     x, y = seen[..., 0:1], seen[..., 1:2]
     turned = tf.concat(
         [x * tf.cos(angle) - y * tf.sin(angle), x * tf.sin(angle) + y * tf.cos(angle)], axis=-1
     )
     # Places may leave the frame here: cut off at its border, a motion would be another one.
-    return tf.concat([turned * zoom + shift + noise, seen[..., 2:]], axis=-1)
+    varied = tf.concat([turned * zoom + shift + noise, seen[..., 2:]], axis=-1)
+    return tf.reshape(varied, (count, length, width))
 
 
 def run(
@@ -203,9 +224,10 @@ def run(
     *,
     training: bool = False,
     dropout: object = None,
+    apart: bool = False,
 ) -> tuple[tf.Tensor, State]:
     """Outputs ``(B, T, …)`` of images (uint8), an encoder's grids, or what a neck has seen."""
-    options = {"resets": resets, "training": training, "dropout": dropout}
+    options = {"resets": resets, "training": training, "dropout": dropout, "apart": apart}
     if inputs.dtype == tf.uint8:
         # Batch statistics stay as they are: consecutive frames are no fair sample.
         return network.clip(normalize(inputs), state, **options)
