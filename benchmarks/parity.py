@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 import record
-from edgecap_convert.export.convert import finish
+from edgecap_convert.export.convert import Converted, finish
 from edgecap_convert.parity.compare import free_running, teacher_forced
 from edgecap_convert.quantization.qat import train_quantized
+from edgecap_convert.quantization.recipes import recipe_named
 from edgecap_convert.training.material import open_material
 from edgecap_convert.training.predict import NetworkPredictor
 from edgecap_convert.training.runs import open_run
@@ -36,7 +37,8 @@ def measure(run_path: Path, model_path: Path) -> dict[str, Any]:
     trained = train_quantized(
         run.network(), run.config, data, seed=run.seed, folder=model_path.parent
     )
-    parity = finish(run, trained, data, model_path, name=model_path.stem)
+    made = Converted(trained.network, trained.quantized, trained.history)
+    parity = finish(run, made, data, model_path, recipe_named("int8"), name=model_path.stem)
     spec = run.input
     scene = Scene(seed=1 << 52, height=spec.height, width=spec.width, rate_hz=run.rate_hz)
     images = np.stack([frame.image for frame, _ in zip(scene, range(_FRAMES), strict=False)])

@@ -13,9 +13,10 @@ import pytest
 pytest.importorskip("tensorflow", reason="needs the extra 'convert'")
 pytest.importorskip("tf_keras", reason="needs the extra 'convert'")
 
-from edgecap_convert.export.convert import finish
+from edgecap_convert.export.convert import Converted, finish
 from edgecap_convert.models.network import Network
 from edgecap_convert.quantization.qat import train_quantized
+from edgecap_convert.quantization.recipes import recipe_named
 from edgecap_convert.training.config import TrainConfig
 from edgecap_convert.training.material import open_material
 from edgecap_convert.training.runs import Run, open_run
@@ -70,7 +71,8 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     data = open_material(run.data, run.config, seed=run.seed)
     trained = train_quantized(run.network(), run.config, data, seed=run.seed, folder=run.path)
     path = folder / "small.tflite"
-    parity = finish(run, trained, data, path, name="small")
+    made = Converted(trained.network, trained.quantized, trained.history)
+    parity = finish(run, made, data, path, recipe_named("int8"), name="small")
     return SmallRun(run, metrics, trained.quantized, parity, path)
 
 

@@ -7,12 +7,8 @@ from typing import Any
 
 from edgecap.spec import ModelSpec
 
-# Rows of the accuracy table: key in the parity record → what it is called.
-MODES = {
-    "float": "float32, streamed",
-    "fake_quant": "fake-quantised, streamed",
-    "int8": "int8 .tflite, streamed",
-}
+# Rows of the accuracy table: key in the parity record → what it is called; the file is the last.
+_MODES = {"float": "float32, streamed", "fake_quant": "fake-quantised, streamed"}
 #: The last section.
 PROVENANCE = "Where it comes from"
 
@@ -27,7 +23,8 @@ def headline(result: dict[str, Any]) -> float:
 
 def accuracy_table(parity: dict[str, Any]) -> list[list[str]]:
     """Heading and one row per mode, with the figures of the task."""
-    results = {name: parity["accuracy"][key] for key, name in MODES.items()}
+    file = f"{parity['recipe']} .tflite, streamed"
+    results = {_MODES.get(key, file): result for key, result in parity["accuracy"].items()}
     if parity["task"] == "regression":
         rows = [["network", "MSE", "MAE", "R²"]]
         for name, result in results.items():
@@ -58,15 +55,16 @@ def accuracy_table(parity: dict[str, Any]) -> list[list[str]]:
 
 
 def agreement(parity: dict[str, Any]) -> str:
-    """How close the int8 file is to the network that it was made from, in a sentence."""
+    """How close the file is to the network that it was made from, in a sentence."""
+    origin = "fake-quantised" if "fake_quant" in parity["accuracy"] else "float"
     if parity["task"] == "regression":
         return (
-            f"The int8 file's values are {parity['mean_difference']:.3g} from the fake-quantised "
-            f"network's on average, {parity['largest_difference']:.3g} at most, over "
+            f"The file's values are {parity['mean_difference']:.3g} from the {origin} network's "
+            f"on average, {parity['largest_difference']:.3g} at most, over "
             f"{parity['frames']} frames."
         )
     return (
-        f"The int8 file gives the same answer as the fake-quantised network in "
+        f"The file gives the same answer as the {origin} network in "
         f"{parity['same_answers'] * 100:.2f} % of {parity['frames']} frames."
     )
 

@@ -22,11 +22,14 @@ from edgecap.spec import ACTIVATIONS, GoldenSpec, ModelSpec, OutputSpec
 from edgecap.streaming import StreamingModel
 from edgecap_convert.data import Recordings, TrainingData
 from edgecap_convert.export.card import headline, model_card
-from edgecap_convert.export.graph import IMAGE, LOGITS, convert_step
+from edgecap_convert.export.graph import IMAGE, LOGITS, convert_float, convert_step
+from edgecap_convert.models.network import Network
 from edgecap_convert.parity.compare import accuracy_parity
-from edgecap_convert.quantization.qat import QuantizedTraining, train_quantized
+from edgecap_convert.quantization.qat import STAGE, train_quantized
+from edgecap_convert.quantization.recipes import DEFAULT_RECIPE, Recipe, recipe_named
 from edgecap_convert.training.checkpoints import Checkpoints
 from edgecap_convert.training.material import open_material
+from edgecap_convert.training.optimise import History
 from edgecap_convert.training.runs import (
     CHECKPOINTS,
     FEATURES,
@@ -40,9 +43,9 @@ from edgecap_convert.training.runs import (
     versions,
 )
 
-RECIPE = "int8"
 _KERNELS = ("xnnpack", "builtin")
 _MEASURES = ("same_answers", "largest_difference", "mean_difference", "recordings", "frames")
+_BEGUN = "recipe.txt"
 _GOLDEN_FRAMES, _GOLDEN_ROUNDS = 4, 25
 # Room above what the two kinds of kernels differ by here, for kernels that were not tried.
 _TOLERANCE_FLOOR, _TOLERANCE_FACTOR = 4, 2
@@ -52,6 +55,8 @@ def convert(
     run_path: str | Path,
     out: Path,
     *,
+    recipe: str = DEFAULT_RECIPE,
+    qat: bool = True,
     name: str | None = None,
     resume: bool = False,
     command: str = "",
@@ -61,18 +66,23 @@ def convert(
     Args:
       run_path: a folder made by training.
       out: the model file.
+      recipe: what is quantised how, see ``edgecap_convert.quantization.recipes``.
+      qat: train on with fake quantisation; else the ranges are only calibrated, along ordered
+        sequences with carried state.
       name: for people; by default the file's name.
       resume: go on with a conversion that was stopped, if there is one.
       command: how this was called, for the record.
 
     Returns:
       The parity record; also written to the run as ``parity.json``, with the fake-quantised
-      network as ``quantized.npz``.
+      network, if there is one, as ``quantized.npz``.
 
     Raises:
-      DataError: no run, or its material is gone or changed. ConfigError: the weights do not fit.
+      DataError: no run, or its material is gone or changed.
+      ConfigError: there is no such recipe, or the weights do not fit.
       ModelFileError: the file cannot be written.
     """
+    plan = recipe_named(recipe)
     run = open_run(run_path)
     for path in (out, run.path / PARITY_FILE):
         check_writable(path)
@@ -85,48 +95,75 @@ def convert(
         )
     # What is to be measured on is missed before the training, not after it.
     measured_part(material)
-    checkpoints = Checkpoints(run.path / CHECKPOINTS, every_s=run.config.checkpoint_s)
-    if not resume:
+    network, label = run.network(), name or out.stem
+    if not plan.integer:
+        return finish(run, Converted(network), material, out, plan, name=label, command=command)
+    config = run.config
+    if not qat:
+        config = dataclasses.replace(config, qat=dataclasses.replace(config.qat, steps=0))
+    checkpoints = Checkpoints(run.path / CHECKPOINTS, every_s=config.checkpoint_s)
+    # Of another recipe, they are no beginning.
+    if not resume or _begun(run) != plan.name:
         checkpoints.clear()
+    _note_begun(run, plan.name)
     trained = train_quantized(
-        run.network(),
-        run.config,
+        network,
+        config,
         material,
         seed=run.seed,
         folder=run.path,
+        cell=plan.cell,
         checkpoints=checkpoints,
     )
-    parity = finish(run, trained, material, out, name=name or out.stem, command=command)
+    made = Converted(network, trained.quantized, trained.history)
+    parity = finish(run, made, material, out, plan, name=label, command=command)
     checkpoints.clear()
     discard_tree(run.path / FEATURES)
     return parity
 
 
+@dataclasses.dataclass(frozen=True)
+class Converted:
+    """What a file is made of.
+
+    Attributes:
+      network: float. quantized: fake-quantised, for integer recipes. history: of its training.
+    """
+
+    network: Network
+    quantized: Network | None = None
+    history: History = dataclasses.field(default_factory=lambda: History(STAGE))
+
+
 def finish(
     run: Run,
-    trained: QuantizedTraining,
+    made: Converted,
     material: TrainingData,
     out: Path,
+    recipe: Recipe,
     *,
     name: str,
     command: str = "",
 ) -> dict[str, Any]:
-    """Turns a fake-quantised network into a model file; the second half of :func:`convert`.
+    """Turns a network into a model file; the second half of :func:`convert`.
 
     Args:
-      run: the training. trained: what quantisation-aware training made of it.
+      run: the training. made: the network, and what quantisation made of it.
       material: the training's data.
-      out, name, command: see :func:`convert`.
+      out, recipe, name, command: see :func:`convert`.
     """
-    model = convert_step(trained.quantized)
-    spec = _spec(run, model, trained.quantized.state_shapes(), name)
+    if made.quantized is not None:
+        model = convert_step(made.quantized)
+    else:
+        model = convert_float(made.network, recipe.encoder)
+    spec = _spec(run, model, made.network.state_shapes(), name, recipe)
     part, recordings = measured_part(material)
     golden, tolerance = _record_golden(model, spec, _golden_frames(recordings))
     spec = dataclasses.replace(spec, golden=tolerance)
     loaded = _open(model, spec)
     parity = accuracy_parity(
-        trained.network,
-        trained.quantized,
+        made.network,
+        made.quantized,
         loaded,
         recordings,
         data=f"{part} part of {run.data}",
@@ -135,13 +172,17 @@ def finish(
     parity |= {
         "bytes": len(model),
         "runtime": str(loaded.backend),
-        "qat_steps": len(trained.history.loss),
-        "qat_validated": trained.history.validated,
+        "qat_steps": len(made.history.loss),
+        "qat_validated": made.history.validated,
     }
     spec = dataclasses.replace(spec, provenance=_provenance(run, parity, command))
     text = json.dumps(parity, indent=2, ensure_ascii=False) + "\n"
     write_atomically(run.path / PARITY_FILE, text.encode())
-    save_weights(run.path / QUANTIZED_FILE, trained.quantized)
+    if made.quantized is not None:
+        save_weights(run.path / QUANTIZED_FILE, made.quantized)
+    else:
+        # That of another conversion is not what the record speaks of.
+        (run.path / QUANTIZED_FILE).unlink(missing_ok=True)
     write_bundle(out, model=model, spec=spec, golden=golden, card=model_card(spec, parity))
     return parity
 
@@ -162,7 +203,7 @@ def measured_part(material: TrainingData) -> tuple[str, Recordings]:
     )
 
 
-def _spec(run: Run, model: bytes, states: Iterable[str], name: str) -> ModelSpec:
+def _spec(run: Run, model: bytes, states: Iterable[str], name: str, recipe: Recipe) -> ModelSpec:
     """Describes the graph as it came out of the converter."""
     graph = read_graph(model)
     inputs, outputs = graph.signatures[SIGNATURE]
@@ -179,7 +220,7 @@ def _spec(run: Run, model: bytes, states: Iterable[str], name: str) -> ModelSpec
         ),
         decision=run.decision,
         golden=GoldenSpec(0, "not yet measured", _GOLDEN_ROUNDS),
-        recipe=RECIPE,
+        recipe=recipe.name,
     )
 
 
@@ -215,6 +256,20 @@ def _open(model: bytes, spec: ModelSpec, **runtime: Any) -> StreamingModel:
     """The model as a device would load it, before it is in a file."""
     empty = Golden(np.zeros((0, *spec.input.tensor.shape[1:]), np.uint8), {})
     return StreamingModel(Bundle(model, read_graph(model), spec, empty, ""), **runtime)
+
+
+def _begun(run: Run) -> str:
+    """The recipe of the conversion that was stopped, if there was one."""
+    try:
+        return (run.path / CHECKPOINTS / _BEGUN).read_text("utf-8")
+    except OSError:
+        return ""
+
+
+def _note_begun(run: Run, recipe: str) -> None:
+    path = run.path / CHECKPOINTS / _BEGUN
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, recipe.encode())
 
 
 def _provenance(run: Run, parity: dict[str, Any], command: str) -> dict[str, Any]:

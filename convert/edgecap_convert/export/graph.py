@@ -22,6 +22,7 @@ from edgecap.flatbuffer import Graph, read_graph
 from edgecap.interpreter import open_interpreter
 from edgecap.native import native_stderr_to_log
 from edgecap.quantization import dequantize
+from edgecap_convert.export.integer_cell import make_cell_integer
 from edgecap_convert.models.along import NECK_STATES
 from edgecap_convert.models.network import Network
 
@@ -46,8 +47,8 @@ def convert_step(network: Network) -> bytes:
     """Converts a fake-quantised network.
 
     Returns:
-      A flatbuffer with the signature ``step``: ``image`` int8 and the states (``c`` float32, all
-      others int8) → ``logits`` int8 and the states.
+      A flatbuffer with the signature ``step``: ``image`` int8 and the states (``c`` in what the
+      network keeps it in, all others int8) → ``logits`` int8 and the states.
 
     Raises:
       ConfigError: the network is not quantised, or the converter left float where none may be.
@@ -60,6 +61,32 @@ def convert_step(network: Network) -> bytes:
 
     shape = (1, encoder.height, encoder.width, 3)
     return _convert(network, step, {IMAGE: shape, **network.state_shapes()})
+
+
+def convert_float(network: Network, form: str) -> bytes:
+    """Converts a float network, without fake quantisation.
+
+    Args:
+      form: ``float32``; ``float16`` or ``dynamic``: weights in 16 bits, or in 8.
+
+    Returns:
+      A flatbuffer with the signature ``step``; all inputs and outputs are float32, the image in
+      the real values of its grid.
+    """
+    encoder = network.config.encoder
+
+    def step(image: tf.Tensor, **state: tf.Tensor) -> dict[str, tf.Tensor]:
+        logits, state = network.step(image, state)
+        return {LOGITS: logits, **state}
+
+    def configure(converter: tf.lite.TFLiteConverter) -> None:
+        if form != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if form == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+
+    shape = (1, encoder.height, encoder.width, 3)
+    return _flatbuffer(network, step, {IMAGE: shape, **network.state_shapes()}, configure)
 
 
 def convert_recurrent(network: Network) -> bytes:
@@ -121,6 +148,30 @@ def _convert(
 ) -> bytes:
     if network.schedule is None:
         raise ConfigError("expected a quantised network; call .quantized() and learn its ranges")
+
+    def configure(converter: tf.lite.TFLiteConverter) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.inference_input_type = tf.int8
+        converter.inference_output_type = tf.int8
+
+    with network.memory.float_cell():
+        model = _flatbuffer(network, step, inputs, configure)
+    graph = read_graph(model)
+    layers = network.config.lstm.layers if float_layers is None else float_layers
+    _check_float(graph, layers=layers)
+    _check_biases(model, graph)
+    if layers and network.cell != "float32":
+        return make_cell_integer(model, network.cell)
+    return model
+
+
+def _flatbuffer(
+    network: Network,
+    step: Callable[..., dict[str, tf.Tensor]],
+    inputs: dict[str, tuple[int, ...]],
+    configure: Callable[[tf.lite.TFLiteConverter], None],
+) -> bytes:
+    """One call of the converter."""
     module = tf.Module()
     # The saved module must reach every variable that the function captures; the network itself
     # would be traced layer by layer.
@@ -132,17 +183,10 @@ def _convert(
     with tempfile.TemporaryDirectory() as folder, _quiet():
         tf.saved_model.save(module, folder, signatures={SIGNATURE: signature})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.inference_input_type = tf.int8
-        converter.inference_output_type = tf.int8
         # Kernels before TFLite 2.16 take one scale for a dense layer's weights, silently.
         converter._experimental_disable_per_channel_quantization_for_dense_layers = True
-        model = bytes(converter.convert())
-    graph = read_graph(model)
-    layers = network.config.lstm.layers if float_layers is None else float_layers
-    _check_float(graph, layers=layers)
-    _check_biases(model, graph)
-    return model
+        configure(converter)
+        return bytes(converter.convert())
 
 
 def _check_float(graph: Graph, *, layers: int) -> None:

@@ -7,6 +7,8 @@ a stream carries as many tensors as for one.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -26,14 +28,20 @@ class Memory(tf.Module):
     Args:
       config: the network's.
       schedule: if given, everything is fake-quantised.
+      cell: what a quantised LSTM keeps its cell state in.
     """
 
-    def __init__(self, config: NetworkConfig, *, schedule: RangeSchedule | None) -> None:
+    def __init__(
+        self, config: NetworkConfig, *, schedule: RangeSchedule | None, cell: str = "float32"
+    ) -> None:
         super().__init__(name="memory")
         lstm, members, quantized = config.lstm, config.members, schedule is not None
+        self.cell = cell
         self._lstm, self._width = lstm, members * lstm.units
         self.layers = [
-            LSTMStep(lstm.units, members=members, quantized=quantized, name=f"lstm{number}")
+            LSTMStep(
+                lstm.units, members=members, quantized=quantized, cell=cell, name=f"lstm{number}"
+            )
             for number in range(1, lstm.layers + 1)
         ]
         self.frame_step = (
@@ -49,6 +57,17 @@ class Memory(tf.Module):
         """In a fixed order."""
         parts = (*self.layers, self.frame_step, self.attention, self.head)
         return tuple(part for part in parts if part is not None)
+
+    @contextlib.contextmanager
+    def float_cell(self) -> Iterator[None]:
+        """Inside, the cell state is float whatever it is kept in: as the converter must see it."""
+        for layer in self.layers:
+            layer.cell = "float32"
+        try:
+            yield
+        finally:
+            for layer in self.layers:
+                layer.cell = self.cell
 
     def state_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
         """Shapes of what it carries."""

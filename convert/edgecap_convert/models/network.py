@@ -33,23 +33,28 @@ class Network(tf.Module):
         super().__init__(name="network")
         self.config = config
         self.schedule: RangeSchedule | None = None
+        self.cell = "float32"
         self.encoder = build_encoder(config.encoder)
         self.view = View(self.encoder.output_shape[1:], config)
         self._build_memory()
 
     def _build_memory(self) -> None:
-        self.memory = Memory(self.config, schedule=self.schedule)
+        self.memory = Memory(self.config, schedule=self.schedule, cell=self.cell)
         # Makes the variables of the parts that are not functional models.
         self.step_features(tf.zeros((1, self.view.feature_width)), self.initial_state(1))
 
-    def quantized(self) -> Network:
-        """A fake-quantised network with equal weights, folded; its ranges are not yet learnt."""
+    def quantized(self, *, cell: str = "float32") -> Network:
+        """A fake-quantised network with equal weights, folded; its ranges are not yet learnt.
+
+        Args:
+          cell: what the LSTM keeps its cell state in: ``float32``, ``int16`` or ``int8``.
+        """
         if self.schedule is not None:
             raise ConfigError("the network is quantised already")
         other = Network.__new__(Network)
         tf.Module.__init__(other, name="network")
         other.config = self.config
-        other.schedule = RangeSchedule()
+        other.schedule, other.cell = RangeSchedule(), cell
         other.encoder = quantize_frame_network(fold_batch_norm(self.encoder), other.schedule)
         ranges = (output_range(layer) for layer in reversed(other.encoder.layers))
         encoded = next((found for found in ranges if found is not None), None)

@@ -11,6 +11,10 @@ pre-activation grid, their sum (exact, all three share one grid), each gate, tan
 cell state and the tanh that reads it stay float32: an 8-bit cell stalls, and fake quantisation of
 what TANH reads makes the converter round the carried c' itself to that grid, silently.
 
+Where the cell state is an integer, its grid is ±4, which saturates where the float one is clipped:
+16 bits in steps of 1/8192, or 8 bits in steps of 1/32. Both products are rounded before their sum,
+as the kernels do.
+
 Several members of an ensemble are steps that know nothing of each other; only their matrix products
 are apart, everything else is done for all at once.
 """
@@ -37,14 +41,21 @@ class LSTMStep(keras.layers.Layer):
       units: width of both states, of each member.
       members: whose features and states lie side by side; U is the width of all together.
       quantized: rounds on the grids of the int8 kernels.
+      cell: what a quantised step keeps the cell state in: ``float32``, ``int16`` or ``int8``.
     """
 
     def __init__(
-        self, units: int, *, members: int = 1, quantized: bool = False, name: str = "lstm"
+        self,
+        units: int,
+        *,
+        members: int = 1,
+        quantized: bool = False,
+        cell: str = "float32",
+        name: str = "lstm",
     ) -> None:
         super().__init__(name=name)
         self.units, self.members = units, members
-        self.quantized = quantized
+        self.quantized, self.cell = quantized, cell
 
     def build(self, input_shape: tf.TensorShape) -> None:
         gates = 4 * self.units
@@ -83,7 +94,11 @@ class LSTMStep(keras.layers.Layer):
         i, f, g, o = self._gates(z)
         i, f, o = (self._on(grids.SIGMOID, tf.sigmoid(gate)) for gate in (i, f, o))
         g = self._on(grids.TANH, tf.tanh(g))
-        c = tf.clip_by_value(f * c + i * g, -CELL_CLIP, CELL_CLIP)
+        if self.quantized and self.cell != "float32":
+            kept, product = grids.CELLS[self.cell], grids.PRODUCTS[self.cell]
+            c = kept.fake_quant(kept.fake_quant(f * kept.fake_quant(c)) + product.fake_quant(i * g))
+        else:
+            c = tf.clip_by_value(f * c + i * g, -CELL_CLIP, CELL_CLIP)
         squashed = self._on(grids.TANH, tf.tanh(c))
         return self._on(grids.TANH, o * squashed), c
 

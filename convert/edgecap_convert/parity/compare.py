@@ -14,25 +14,31 @@ from edgecap.contract import SIGNATURE, tensor_spec
 from edgecap.evaluation import Recording, evaluate, model_predictor
 from edgecap.flatbuffer import read_graph
 from edgecap.interpreter import open_interpreter
-from edgecap.quantization import quantize
+from edgecap.quantization import dequantize, quantize
 from edgecap.spec import DecisionSpec, TensorSpec
 from edgecap.streaming import StreamingModel
 from edgecap_convert.export.graph import FEATURES, LOGITS, convert_recurrent
 from edgecap_convert.models.along import NECK_STATES
 from edgecap_convert.models.network import Network, normalize
+from edgecap_convert.quantization.recipes import recipe_named
 from edgecap_convert.training.predict import network_predictor
 
 
 def accuracy_parity(
     network: Network,
-    quantized: Network,
+    quantized: Network | None,
     model: StreamingModel,
     recordings: Iterable[Recording],
     *,
     data: str,
     decision: DecisionSpec,
 ) -> dict[str, Any]:
-    """Accuracy of all three on the same recordings, and how often the last two agree.
+    """Accuracy of all of them on the same recordings, and how often the last two agree.
+
+    Args:
+      network: float. quantized: what the file was made of, unless that is the float network.
+      model: the file. recordings: what to measure on. data: its name.
+      decision: the thresholds.
 
     Returns:
       ``data``, ``task``, ``recordings``, ``frames``, ``accuracy`` (by mode), and how close the last
@@ -41,11 +47,11 @@ def accuracy_parity(
       ``mean_difference`` of the values (regression).
     """
     task = model.spec.task
-    predictors = {
-        "float": network_predictor(network, task),
-        "fake_quant": network_predictor(quantized, task),
-        "int8": model_predictor(model),
-    }
+    predictors = {"float": network_predictor(network, task)}
+    if quantized is not None:
+        predictors["fake_quant"] = network_predictor(quantized, task)
+    origin, file = list(predictors)[-1], file_mode(model.spec.recipe)
+    predictors[file] = model_predictor(model)
     answers: dict[str, list[npt.NDArray[Any]]] = {mode: [] for mode in predictors}
     accuracy = {}
     for mode, predict in predictors.items():
@@ -57,14 +63,20 @@ def accuracy_parity(
 
         result = evaluate(kept, recordings, labels=model.labels, decision=decision, task=task)
         accuracy[mode] = result.to_dict()
-    fake, real = (np.concatenate(answers[mode]) for mode in ("fake_quant", "int8"))
+    fake, real = (np.concatenate(answers[mode]) for mode in (origin, file))
     return {
         "data": data,
         "task": task,
-        "recordings": len(answers["int8"]),
+        "recipe": model.spec.recipe,
+        "recordings": len(answers[file]),
         "frames": len(real),
         "accuracy": accuracy,
     } | _agreement(fake, real, task)
+
+
+def file_mode(recipe: str) -> str:
+    """What the file's figures are called: ``int8`` wherever integer kernels compute."""
+    return "int8" if recipe_named(recipe).integer else recipe
 
 
 def _agreement(
@@ -110,7 +122,7 @@ class Difference:
         return max(float(error.max()) for error in self.errors.values())
 
 
-# The cell state is float; it is measured in steps of the hidden state, which reads it.
+# A cell state of float or 16 bits is measured in steps of the hidden state, which reads it.
 _CELL_STEP = 1 / 128
 
 
@@ -182,8 +194,8 @@ def difference_in_steps(
     spec: TensorSpec, found: npt.NDArray[Any], expected: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float64]:
     """|found − expected| in steps of the tensor's grid, flat; ``expected`` are real values."""
-    if spec.dtype == "float32":
-        return np.abs(found.astype(np.float64) - expected).ravel() / _CELL_STEP
+    if spec.dtype in ("float32", "int16"):
+        return np.abs(dequantize(found, spec).astype(np.float64) - expected).ravel() / _CELL_STEP
     return np.abs(found.astype(np.int64) - quantize(expected, spec).astype(np.int64)).ravel() * 1.0
 
 

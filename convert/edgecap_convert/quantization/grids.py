@@ -15,22 +15,25 @@ import tensorflow as tf
 
 @dataclass(frozen=True)
 class Grid:
-    """An 8-bit grid ``real = scale · (q − zero_point)``, q in −128…127."""
+    """A grid ``real = scale · (q − zero_point)``, q in −128…127, or of more bits."""
 
     scale: float
     zero_point: int
+    bits: int = 8
 
     @property
     def minimum(self) -> float:
-        return self.scale * (-128 - self.zero_point)
+        return self.scale * (-(2 ** (self.bits - 1)) - self.zero_point)
 
     @property
     def maximum(self) -> float:
-        return self.scale * (127 - self.zero_point)
+        return self.scale * (2 ** (self.bits - 1) - 1 - self.zero_point)
 
     def fake_quant(self, x: tf.Tensor) -> tf.Tensor:
         """Rounds and saturates to the grid; the gradient passes where nothing saturates."""
-        return tf.quantization.fake_quant_with_min_max_args(x, self.minimum, self.maximum)
+        return tf.quantization.fake_quant_with_min_max_args(
+            x, self.minimum, self.maximum, num_bits=self.bits
+        )
 
 
 #: The camera's bytes: real = (u8 − 128) / 127.5, so int8 = u8 − 128 exactly.
@@ -41,6 +44,9 @@ PREACTIVATION = Grid(1 / 16, 0)
 SIGMOID = Grid(1 / 256, -128)
 #: Output of TANH and the hidden state, −1 … 127/128.
 TANH = Grid(1 / 128, 0)
+#: The cell state where it is an integer, ±4, and the product i · g, which is added to it.
+CELLS = {"int16": Grid(1 / 8192, 0, bits=16), "int8": Grid(1 / 32, 0)}
+PRODUCTS = {"int16": Grid(1 / 8192, 0, bits=16), "int8": Grid(1 / 128, 0)}
 
 
 # No scale is finer than this limit / 127. A dead channel, whose weights folding has made almost

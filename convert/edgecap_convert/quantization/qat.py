@@ -67,6 +67,7 @@ def train_quantized(
     *,
     seed: int,
     folder: Path,
+    cell: str = "float32",
     checkpoints: Checkpoints | None = None,
 ) -> QuantizedTraining:
     """Fake-quantises a trained network, learns its ranges, and trains it on.
@@ -84,10 +85,11 @@ def train_quantized(
       config: ``config.qat`` with 0 steps leaves the ranges' calibration only.
       data: the training's material. seed: as for the training.
       folder: of the run, for features.
+      cell: what the LSTM keeps its cell state in: ``float32``, ``int16`` or ``int8``.
       checkpoints: if given, it goes on where it was stopped.
     """
     keras.utils.set_random_seed(seed)
-    quantized = network.quantized()
+    quantized = network.quantized(cell=cell)
     schedule = quantized.schedule
     assert schedule is not None
     stage = config.qat

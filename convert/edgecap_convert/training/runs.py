@@ -30,6 +30,7 @@ from edgecap.errors import ConfigError, DataError
 from edgecap.evaluation import Predictor
 from edgecap.extras import require_convert
 from edgecap.spec import DecisionSpec, InputSpec
+from edgecap_convert.quantization.recipes import recipe_named
 from edgecap_convert.training.config import TrainConfig, network_config
 from edgecap_convert.training.material import Fold
 
@@ -104,10 +105,15 @@ class Run:
         """The fake-quantised network of the last conversion.
 
         Raises:
-          ConfigError: the run was not converted, or the weights are damaged.
+          ConfigError: the run was not converted, or not to integers, or the weights are damaged.
         """
-        network = self.network().quantized()
-        network.set_arrays(_read_arrays(self.path / QUANTIZED_FILE))
+        arrays = _read_arrays(self.path / QUANTIZED_FILE)
+        try:
+            parity = json.loads((self.path / PARITY_FILE).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{self.path / PARITY_FILE}: cannot be read: {error}") from error
+        network = self.network().quantized(cell=recipe_named(parity["recipe"]).cell)
+        network.set_arrays(arrays)
         return network
 
 
