@@ -30,6 +30,7 @@ HEAVY = {
 OF_CONVERT = (
     "edgecap",
     "edgecap_convert",
+    "flatbuffers",
     "jinja2",
     "markupsafe",
     "matplotlib",

@@ -51,6 +51,16 @@ SHAPES = [
     (NECKS["difference"], LSTMConfig(20, layers=2, attention=5), 2),
 ]
 
+#: A conversion takes seconds: three that hold nearly every part, and the others with --slow.
+QUICK = [
+    (NECKS["plain"], MEMORIES["one layer"], 1),
+    (NECKS["attend"], MEMORIES["one layer"], 3),
+    (NECKS["difference"], LSTMConfig(20, layers=2, attention=5), 2),
+]
+CONVERTED = [
+    pytest.param(*shape, marks=[] if shape in QUICK else pytest.mark.slow) for shape in SHAPES
+]
+
 
 def lively_network(
     stride: int = 16,
@@ -137,7 +147,7 @@ def test_streamed_equals_clip_at_every_frame(
         np.testing.assert_allclose(value, whole_state[name], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize(("neck", "lstm", "members"), SHAPES, ids=str)
+@pytest.mark.parametrize(("neck", "lstm", "members"), CONVERTED, ids=str)
 def test_every_shape_converts_and_streams(
     frames: tf.Tensor, neck: NeckConfig, lstm: LSTMConfig, members: int
 ) -> None:

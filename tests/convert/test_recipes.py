@@ -44,7 +44,7 @@ def test_every_recipe_says_what_each_part_is_kept_in() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[] if name in ("int8-int16", "dynamic") else pytest.mark.slow)
+        pytest.param(name, marks=[] if name == "int8-int16" else pytest.mark.slow)
         for name in RECIPES
     ],
 )
@@ -85,7 +85,7 @@ def test_every_recipe_converts_verifies_and_streams(
     np.testing.assert_allclose(np.sum(answers, axis=1), 1.0, atol=1e-5)
 
 
-@pytest.mark.parametrize("cell", ["int16", "int8"])
+@pytest.mark.parametrize("cell", ["int16", pytest.param("int8", marks=pytest.mark.slow)])
 def test_an_integer_cell_computes_what_its_fake_quantisation_says(cell: str) -> None:
     network = lively_network(lstm=MEMORIES["two layers"], members=2)
     images = scenes(3, 40)
@@ -105,6 +105,7 @@ def test_an_integer_cell_computes_what_its_fake_quantisation_says(cell: str) -> 
             assert np.ptp(found.errors[name]) > 0, "the cells are compared, and not equal by chance"
 
 
+@pytest.mark.slow
 def test_no_float_is_left_where_several_members_look_at_places() -> None:
     network = lively_network(neck=NECKS["attend"], members=3)
     quantized = network.quantized(cell="int16")
@@ -117,6 +118,7 @@ def test_no_float_is_left_where_several_members_look_at_places() -> None:
     assert used == set(range(len(graph.tensors)))
 
 
+@pytest.mark.slow
 def test_a_graph_without_the_island_is_left_as_it_is() -> None:
     network = lively_network(lstm=MEMORIES["no memory"])
     quantized = network.quantized(cell="int16")
