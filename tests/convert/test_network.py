@@ -43,7 +43,7 @@ MEMORIES = {
 #: Neck, memory, members.
 SHAPES = [
     *((neck, MEMORIES["one layer"], 1) for neck in NECKS.values()),
-    *((NECKS["plain"], memory, 1) for memory in MEMORIES.values()),
+    *((NECKS["plain"], memory, 1) for name, memory in MEMORIES.items() if name != "one layer"),
     (NECKS["difference"], LSTMConfig(20, layers=2, attention=5), 1),
     (NECKS["attend"], MEMORIES["one layer"], 3),
     (NECKS["attend to motion"], MEMORIES["no memory"], 2),

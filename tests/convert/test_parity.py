@@ -41,7 +41,7 @@ def test_the_recurrent_step_is_within_one_step_of_fake_quant(
     assert difference.largest <= LARGEST_STEPS
 
 
-@pytest.mark.parametrize("kernels", ["xnnpack", "reference"])
+@pytest.mark.parametrize("kernels", ["xnnpack", pytest.param("reference", marks=pytest.mark.slow)])
 def test_free_running_answers_stay_the_same_and_errors_do_not_grow(
     small_run: SmallRun, moving_frames: np.ndarray, kernels: str
 ) -> None:

@@ -128,6 +128,7 @@ def test_a_graph_without_the_island_is_left_as_it_is() -> None:
     assert edgecap.flatbuffer.read_graph(make_cell_integer(model, "int16")).signatures
 
 
+@pytest.mark.slow
 def test_ranges_can_be_calibrated_without_training(
     small_run: SmallRun, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

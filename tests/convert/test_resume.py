@@ -151,7 +151,8 @@ class StoppingCheckpoints(Checkpoints):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("freeze_encoder", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("freeze_encoder", [False, True])
 def test_a_stopped_quantisation_goes_on_to_the_same_weights(
     config: TrainConfig,
     material: TrainingData,

@@ -117,6 +117,7 @@ def write_lamps(folder: Path, count: int) -> Path:
     return manifest
 
 
+@pytest.mark.slow
 def test_several_labels_are_learnt_and_kept_in_int8(
     config: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -280,6 +280,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Interrupted]:
     yield Interrupted(monkeypatch)
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_is_kept_and_resumed(
     clips: Path,
     trained: Path,
