@@ -20,6 +20,8 @@ import pytest
 
 from edgecap.synthetic import Scene
 
+pytestmark = pytest.mark.tflite_runtime
+
 _VARIABLE = "EDGECAP_TFLITE_RUNTIME_PYTHON"
 
 _SCRIPT = """
