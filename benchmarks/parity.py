@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import record
-from edgecap_convert.export.convert import Converted, finish
-from edgecap_convert.parity.compare import free_running, teacher_forced
+from edgecap_convert.export.assemble import Converted, finish
+from edgecap_convert.parity.steps import free_running, teacher_forced
 from edgecap_convert.quantization.qat import train_quantized
 from edgecap_convert.quantization.recipes import recipe_named
 from edgecap_convert.training.material import open_material

@@ -43,6 +43,10 @@ class DataError(EdgecapError):
     """Training or evaluation data is missing, unreadable or unusable."""
 
 
+class ParityError(EdgecapError):
+    """A converted model does not compute what it was made of, or holds what it must not."""
+
+
 class WorkerError(EdgecapError):
     """Another worker of a training on several machines has stopped or cannot be reached."""
 

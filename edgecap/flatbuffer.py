@@ -8,6 +8,7 @@ read the file and found it consistent with the spec.
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -114,6 +115,18 @@ class Graph:
     #: signature → ({input name: tensor index}, {output name: tensor index})
     signatures: dict[str, tuple[dict[str, int], dict[str, int]]]
     subgraphs: int
+
+    def operator_counts(self) -> list[dict[str, Any]]:
+        """Operators by name and by the dtype that they give, the most frequent first.
+
+        Returns:
+          ``name``, ``dtype`` and ``count`` of each kind.
+        """
+        counts = Counter((o.name, self.tensors[o.outputs[0]].dtype) for o in self.operators)
+        return [
+            {"name": name, "dtype": dtype, "count": count}
+            for (name, dtype), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        ]
 
 
 def read_graph(data: bytes) -> Graph:

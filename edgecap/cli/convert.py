@@ -24,6 +24,17 @@ from edgecap.cli.common import json_option, print_json, table
     default=True,
     help="Train on with fake quantisation, or only calibrate.  [default: qat]",
 )
+@click.option(
+    "--max-loss",
+    type=float,
+    metavar="POINTS",
+    help="Try recipes from the cheapest on until no more than this is lost against float.",
+)
+@click.option(
+    "--audit-frames",
+    type=click.IntRange(0),
+    help="Frames of the drift audit; 0 leaves it out.  [default: the run's, 10000]",
+)
 @click.option("--name", help="The model's name.  [default: the file's]")
 @click.option("--resume", is_flag=True, help="Go on with a conversion that was stopped.")
 @json_option
@@ -32,6 +43,8 @@ def command(
     out: Path,
     recipe: str,
     qat: bool,
+    max_loss: float | None,
+    audit_frames: int | None,
     name: str | None,
     resume: bool,
     as_json: bool,
@@ -39,7 +52,9 @@ def command(
     """Quantise RUN (made by 'edgecap train') and write one model file.
 
     Trains on with fake quantisation, the recurrent part included, converts, records golden
-    outputs, and compares float, fake-quantised and int8 answers. Needs the extra 'convert'.
+    outputs, and measures float, fake-quantised and int8 side by side: the parity report,
+    RUN/parity.html. A file that does not compute what it was made of is not written. Needs the
+    extra 'convert'.
 
     \b
     Recipes:
@@ -53,6 +68,7 @@ def command(
     Examples:
       edgecap convert runs/gestures --out gestures.tflite
       edgecap convert runs/gestures --out npu.tflite --recipe int8-full
+      edgecap convert runs/gestures --out gestures.tflite --max-loss 0.5
     """
     from edgecap.extras import require_convert
 
@@ -60,9 +76,19 @@ def command(
     line = f"edgecap convert {run} --out {out}"
     line += f" --recipe {recipe}" if recipe != "int8" else ""
     line += " --no-qat" if not qat else ""
+    line += f" --max-loss {max_loss:g}" if max_loss is not None else ""
+    line += f" --audit-frames {audit_frames}" if audit_frames is not None else ""
     line += f" --name {name}" if name else ""
     parity = export.convert(
-        run, out, recipe=recipe, qat=qat, name=name, resume=resume, command=line
+        run,
+        out,
+        recipe=recipe,
+        qat=qat,
+        max_loss=max_loss,
+        name=name,
+        resume=resume,
+        command=line,
+        audit_frames=audit_frames,
     )
     if as_json:
         print_json(parity)
@@ -70,5 +96,9 @@ def command(
     card = require_convert("edgecap_convert.export.card", "to convert")
     click.echo(f"on {parity['data']}, {parity['recordings']} recordings:")
     click.echo(table(card.accuracy_table(parity)))
-    click.echo(card.agreement(parity))
+    for sentence in card.sentences(parity):
+        click.echo(sentence)
+    for rung in parity.get("ladder", ()):
+        how = "trained" if rung["qat"] else "calibrated"
+        click.echo(f"tried {rung['recipe']}, {how}: {rung['loss']:.2f} points lost")
     click.echo(f"{out}: {out.stat().st_size / 1000:.0f} kB; next: edgecap run {out} --source 0")

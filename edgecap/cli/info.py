@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import Any
 
 import click
@@ -35,7 +34,7 @@ def command(model: str, card: bool, as_json: bool) -> None:
         for line in bundle.card.splitlines():
             click.echo(_printable(line))
         return
-    operators = _operators(bundle.graph)
+    operators = bundle.graph.operator_counts()
     if as_json:
         spec = json.loads(bundle.spec.to_json())
         print_json(
@@ -99,14 +98,3 @@ def _lines(value: Any) -> list[str]:
 def _printable(text: str) -> str:
     """Without control characters: a file must not steer the terminal."""
     return "".join(c if c.isprintable() else "�" for c in text)
-
-
-def _operators(graph: Any) -> list[dict[str, Any]]:
-    """Operators by name and by the dtype that they give."""
-    counts = Counter(
-        (operator.name, graph.tensors[operator.outputs[0]].dtype) for operator in graph.operators
-    )
-    return [
-        {"name": name, "dtype": dtype, "count": count}
-        for (name, dtype), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    ]

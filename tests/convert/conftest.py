@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("tensorflow", reason="needs the extra 'convert'")
 pytest.importorskip("tf_keras", reason="needs the extra 'convert'")
 
-from edgecap_convert.export.convert import Converted, finish
+from edgecap_convert.export.assemble import Converted, finish
 from edgecap_convert.models.network import Network
 from edgecap_convert.quantization.qat import train_quantized
 from edgecap_convert.quantization.recipes import recipe_named
@@ -31,6 +31,7 @@ SMALL = {
     "encoder": {"height": 64, "width": 64},
     "lstm": {"units": 48},
     "scenes": 220,
+    "audit_frames": 2000,
     "pretrain": {"steps": 500, "batch": 96},
     "recurrent": {"steps": 900, "batch": 24, "length": 36, "validate_every": 150},
     "joint": {"steps": 4, "batch": 4, "length": 12, "validate_every": 4},

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from edgecap_convert.export.graph import convert_step
 from edgecap_convert.models.network import normalize
-from edgecap_convert.parity.compare import free_running, teacher_forced
+from edgecap_convert.parity.steps import free_running, teacher_forced
 from edgecap_convert.training.predict import NetworkPredictor
 
 from edgecap.contract import SIGNATURE
@@ -45,13 +45,11 @@ def test_the_recurrent_step_is_within_one_step_of_fake_quant(
 def test_free_running_answers_stay_the_same_and_errors_do_not_grow(
     small_run: SmallRun, moving_frames: np.ndarray, kernels: str
 ) -> None:
-    difference, same = free_running(
-        small_run.quantized, small_run.model(kernels=kernels), moving_frames
-    )
+    found = free_running(small_run.quantized, small_run.model(kernels=kernels), moving_frames)
     # This little network is unsure more often than a trained one, whose bar is 99 %: that is held
     # by test_full_training and benchmarks/parity.py.
-    assert same.mean() >= 0.98
-    error = difference.errors["h"].mean(axis=1)
+    assert found.same.mean() >= (0.99 if kernels == "xnnpack" else 0.98)
+    error = found.difference.errors["h"].mean(axis=1)
     early, late = error[:1000].mean(), error[1000:].mean()
     assert late <= 1.25 * early + 0.05
 

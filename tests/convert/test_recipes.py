@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from edgecap_convert.export.convert import Converted, finish
+from edgecap_convert.export.assemble import Converted, finish
 from edgecap_convert.export.graph import convert_step
 from edgecap_convert.export.integer_cell import make_cell_integer
-from edgecap_convert.parity.compare import teacher_forced
+from edgecap_convert.parity.steps import teacher_forced
 from edgecap_convert.quantization.recipes import RECIPES, recipe_named
 from edgecap_convert.training.material import open_material
 from edgecap_convert.training.predict import NetworkPredictor

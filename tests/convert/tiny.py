@@ -19,6 +19,7 @@ TINY = """
 rate_hz = 12
 scenes = 4
 variants = 2
+audit_frames = 60
 [encoder]
 name = "mobilenet_v1"
 alpha = 0.25
@@ -55,6 +56,7 @@ PATCHES = """
 rate_hz = 12
 variants = 1
 grace = 0.0
+audit_frames = 60
 [encoder]
 name = "mobilenet_v1"
 alpha = 0.25

@@ -8,7 +8,11 @@ from typing import Any
 from edgecap.spec import ModelSpec
 
 # Rows of the accuracy table: key in the parity record → what it is called; the file is the last.
-_MODES = {"float": "float32, streamed", "fake_quant": "fake-quantised, streamed"}
+_MODES = {
+    "float": "float32, whole clips",
+    "float_streamed": "float32, streamed",
+    "fake_quant": "fake-quantised, streamed",
+}
 #: The last section.
 PROVENANCE = "Where it comes from"
 
@@ -23,8 +27,7 @@ def headline(result: dict[str, Any]) -> float:
 
 def accuracy_table(parity: dict[str, Any]) -> list[list[str]]:
     """Heading and one row per mode, with the figures of the task."""
-    file = f"{parity['recipe']} .tflite, streamed"
-    results = {_MODES.get(key, file): result for key, result in parity["accuracy"].items()}
+    results = {_called(key, parity["recipe"]): result for key, result in parity["accuracy"].items()}
     if parity["task"] == "regression":
         rows = [["network", "MSE", "MAE", "R²"]]
         for name, result in results.items():
@@ -52,6 +55,35 @@ def accuracy_table(parity: dict[str, Any]) -> list[list[str]]:
             ]
         )
     return rows
+
+
+def _called(mode: str, recipe: str) -> str:
+    if mode.endswith("_carried"):
+        return f"{recipe} .tflite, state carried on"
+    return _MODES.get(mode, f"{recipe} .tflite, streamed")
+
+
+def clips_both_ways(parity: dict[str, Any]) -> str:
+    """On how many clips float and file differ, in a sentence; empty but for classifiers."""
+    clips = parity.get("clips")
+    if not clips:
+        return ""
+    total = sum(clips[name] for name in ("both", "float_only", "file_only", "neither"))
+    return (
+        f"Of {total} clips, {clips['float_only']} are answered rightly by the float network only "
+        f"and {clips['file_only']} by the file only; {clips['same']} get the same answer."
+    )
+
+
+def drift(parity: dict[str, Any]) -> str:
+    """What the drift audit found, in a sentence; empty if there was none."""
+    found = parity.get("drift")
+    if not found:
+        return ""
+    return (
+        f"Drift audit, {found['frames']} frames of joined clips and noise without a reset: "
+        f"{found['verdict']}."
+    )
 
 
 def agreement(parity: dict[str, Any]) -> str:
@@ -95,10 +127,29 @@ def model_card(spec: ModelSpec, parity: dict[str, Any]) -> str:
         "|" + " --- |" * len(rows[0]),
         *("| " + " | ".join(row) + " |" for row in rows[1:]),
         "",
-        agreement(parity),
-        "",
+        *(f"{told}\n" for told in sentences(parity)),
     ]
     return set_section("\n".join(lines), PROVENANCE, provenance(spec))
+
+
+def sentences(parity: dict[str, Any]) -> list[str]:
+    """What was found, beside the table."""
+    told = [agreement(parity), clips_both_ways(parity), _steps(parity), drift(parity)]
+    return [sentence for sentence in told if sentence]
+
+
+def _steps(parity: dict[str, Any]) -> str:
+    found = parity.get("steps")
+    if not found:
+        return ""
+    recurrent, free = found["recurrent"], found["free_running"]["tensors"]["logits"]
+    return (
+        f"Against fake quantisation: the recurrent step, from the same state, "
+        f"{recurrent['within_one'] * 100:.2f} % of values within 1 step (LSB), "
+        f"{recurrent['largest']:.3g} at most; the outputs, running freely over "
+        f"{found['free_running']['frames']} frames, {free['mean']:.2g} steps off on average, "
+        f"{free['largest']:.3g} at most."
+    )
 
 
 def provenance(spec: ModelSpec) -> str:

@@ -3,52 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-import edgecap
-from edgecap.bundle import Bundle, Golden, check_writable, write_atomically, write_bundle
-from edgecap.contract import SIGNATURE, tensor_spec
-from edgecap.errors import DataError
-from edgecap.flatbuffer import read_graph
-from edgecap.golden import replay, steps_apart
-from edgecap.spec import ACTIVATIONS, GoldenSpec, ModelSpec, OutputSpec
-from edgecap.streaming import StreamingModel
-from edgecap_convert.data import Recordings, TrainingData
-from edgecap_convert.export.card import headline, model_card
-from edgecap_convert.export.graph import IMAGE, LOGITS, convert_float, convert_step
+from edgecap.bundle import check_writable, write_atomically
+from edgecap.errors import ConfigError, DataError
+from edgecap_convert.data import TrainingData
+from edgecap_convert.export.assemble import Converted, finish, measured_part
+from edgecap_convert.export.ladder import climb
 from edgecap_convert.models.network import Network
-from edgecap_convert.parity.compare import accuracy_parity
-from edgecap_convert.quantization.qat import STAGE, train_quantized
+from edgecap_convert.quantization.qat import train_quantized
 from edgecap_convert.quantization.recipes import DEFAULT_RECIPE, Recipe, recipe_named
 from edgecap_convert.training.checkpoints import Checkpoints
 from edgecap_convert.training.material import open_material
-from edgecap_convert.training.optimise import History
 from edgecap_convert.training.runs import (
     CHECKPOINTS,
     FEATURES,
     PARITY_FILE,
-    QUANTIZED_FILE,
     Run,
     discard_tree,
     open_run,
     read_metrics,
-    save_weights,
-    versions,
 )
 
-_KERNELS = ("xnnpack", "builtin")
-_MEASURES = ("same_answers", "largest_difference", "mean_difference", "recordings", "frames")
 _BEGUN = "recipe.txt"
-_GOLDEN_FRAMES, _GOLDEN_ROUNDS = 4, 25
-# Room above what the two kinds of kernels differ by here, for kernels that were not tried.
-_TOLERANCE_FLOOR, _TOLERANCE_FACTOR = 4, 2
 
 
 def convert(
@@ -57,9 +35,11 @@ def convert(
     *,
     recipe: str = DEFAULT_RECIPE,
     qat: bool = True,
+    max_loss: float | None = None,
     name: str | None = None,
     resume: bool = False,
     command: str = "",
+    audit_frames: int | None = None,
 ) -> dict[str, Any]:
     """Quantises a run and writes the model file, last of all.
 
@@ -69,9 +49,12 @@ def convert(
       recipe: what is quantised how, see ``edgecap_convert.quantization.recipes``.
       qat: train on with fake quantisation; else the ranges are only calibrated, along ordered
         sequences with carried state.
+      max_loss: if given, recipes are tried from the cheapest on until the file loses no more than
+        this against the float network; see ``edgecap_convert.export.ladder``.
       name: for people; by default the file's name.
       resume: go on with a conversion that was stopped, if there is one.
       command: how this was called, for the record.
+      audit_frames: of the drift audit; by default the run's setting. 0 leaves it out.
 
     Returns:
       The parity record; also written to the run as ``parity.json``, with the fake-quantised
@@ -79,10 +62,19 @@ def convert(
 
     Raises:
       DataError: no run, or its material is gone or changed.
-      ConfigError: there is no such recipe, or the weights do not fit.
+      ConfigError: there is no such recipe, it does not go with the other arguments, the weights do
+        not fit, or no recipe keeps within ``max_loss``.
+      ParityError: the file does not compute what it was made of.
       ModelFileError: the file cannot be written.
     """
     plan = recipe_named(recipe)
+    if max_loss is not None and not plan.integer:
+        raise ConfigError(
+            f"max_loss: expected an integer recipe to begin with; got {plan.name!r}, which has "
+            "nothing to learn"
+        )
+    if max_loss is not None and not qat:
+        raise ConfigError("max_loss: tries without and with training by itself; leave out no-qat")
     run = open_run(run_path)
     for path in (out, run.path / PARITY_FILE):
         check_writable(path)
@@ -95,167 +87,71 @@ def convert(
         )
     # What is to be measured on is missed before the training, not after it.
     measured_part(material)
-    network, label = run.network(), name or out.stem
-    if not plan.integer:
-        return finish(run, Converted(network), material, out, plan, name=label, command=command)
+    network = run.network()
+
+    def by_recipe(recipe: Recipe, *, qat: bool) -> Converted:
+        return quantise(run, network, material, recipe, qat=qat, resume=resume)
+
+    tried: list[dict[str, Any]] = []
+    if max_loss is not None:
+        plan, made, tried = climb(run, network, material, plan, by_recipe, max_loss=max_loss)
+    elif plan.integer:
+        made = by_recipe(plan, qat=qat)
+    else:
+        made = Converted(network)
+    parity = finish(
+        run,
+        made,
+        material,
+        out,
+        plan,
+        name=name or out.stem,
+        command=command,
+        audit_frames=audit_frames,
+        more={"ladder": tried} if tried else {},
+    )
+    _checkpoints(run).clear()
+    discard_tree(run.path / FEATURES)
+    return parity
+
+
+def quantise(
+    run: Run,
+    network: Network,
+    material: TrainingData,
+    recipe: Recipe,
+    *,
+    qat: bool,
+    resume: bool = False,
+) -> Converted:
+    """The fake-quantised network: the first half of a conversion.
+
+    Args:
+      run, network, material: the training. recipe: an integer one. qat, resume: see
+        :func:`convert`.
+    """
     config = run.config
     if not qat:
         config = dataclasses.replace(config, qat=dataclasses.replace(config.qat, steps=0))
-    checkpoints = Checkpoints(run.path / CHECKPOINTS, every_s=config.checkpoint_s)
-    # Of another recipe, they are no beginning.
-    if not resume or _begun(run) != plan.name:
+    checkpoints = _checkpoints(run)
+    # Of another recipe they are no beginning, and calibration alone has nothing to go on with.
+    if not (resume and qat and _begun(run) == recipe.name):
         checkpoints.clear()
-    _note_begun(run, plan.name)
+    _note_begun(run, recipe.name)
     trained = train_quantized(
         network,
         config,
         material,
         seed=run.seed,
         folder=run.path,
-        cell=plan.cell,
+        recipe=recipe,
         checkpoints=checkpoints,
     )
-    made = Converted(network, trained.quantized, trained.history)
-    parity = finish(run, made, material, out, plan, name=label, command=command)
-    checkpoints.clear()
-    discard_tree(run.path / FEATURES)
-    return parity
+    return Converted(network, trained.quantized, trained.history)
 
 
-@dataclasses.dataclass(frozen=True)
-class Converted:
-    """What a file is made of.
-
-    Attributes:
-      network: float. quantized: fake-quantised, for integer recipes. history: of its training.
-    """
-
-    network: Network
-    quantized: Network | None = None
-    history: History = dataclasses.field(default_factory=lambda: History(STAGE))
-
-
-def finish(
-    run: Run,
-    made: Converted,
-    material: TrainingData,
-    out: Path,
-    recipe: Recipe,
-    *,
-    name: str,
-    command: str = "",
-) -> dict[str, Any]:
-    """Turns a network into a model file; the second half of :func:`convert`.
-
-    Args:
-      run: the training. made: the network, and what quantisation made of it.
-      material: the training's data.
-      out, recipe, name, command: see :func:`convert`.
-    """
-    if made.quantized is not None:
-        model = convert_step(made.quantized)
-    else:
-        model = convert_float(made.network, recipe.encoder)
-    spec = _spec(run, model, made.network.state_shapes(), name, recipe)
-    part, recordings = measured_part(material)
-    golden, tolerance = _record_golden(model, spec, _golden_frames(recordings))
-    spec = dataclasses.replace(spec, golden=tolerance)
-    loaded = _open(model, spec)
-    parity = accuracy_parity(
-        made.network,
-        made.quantized,
-        loaded,
-        recordings,
-        data=f"{part} part of {run.data}",
-        decision=run.decision,
-    )
-    parity |= {
-        "bytes": len(model),
-        "runtime": str(loaded.backend),
-        "qat_steps": len(made.history.loss),
-        "qat_validated": made.history.validated,
-    }
-    spec = dataclasses.replace(spec, provenance=_provenance(run, parity, command))
-    text = json.dumps(parity, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(run.path / PARITY_FILE, text.encode())
-    if made.quantized is not None:
-        save_weights(run.path / QUANTIZED_FILE, made.quantized)
-    else:
-        # That of another conversion is not what the record speaks of.
-        (run.path / QUANTIZED_FILE).unlink(missing_ok=True)
-    write_bundle(out, model=model, spec=spec, golden=golden, card=model_card(spec, parity))
-    return parity
-
-
-def measured_part(material: TrainingData) -> tuple[str, Recordings]:
-    """What a conversion is measured on: the test part, or else what there is.
-
-    Raises:
-      DataError: nothing is held out.
-    """
-    for part in ("test", "validation"):
-        recordings: Recordings = getattr(material, part)
-        if len(recordings):
-            return part, recordings
-    raise DataError(
-        f"{material.name}: nothing is held out to measure the int8 model on; train with a "
-        "validation or test part"
-    )
-
-
-def _spec(run: Run, model: bytes, states: Iterable[str], name: str, recipe: Recipe) -> ModelSpec:
-    """Describes the graph as it came out of the converter."""
-    graph = read_graph(model)
-    inputs, outputs = graph.signatures[SIGNATURE]
-    image = tensor_spec(IMAGE, graph.tensors[inputs[IMAGE]])
-    return ModelSpec(
-        name=name,
-        task=run.task,
-        rate_hz=run.rate_hz,
-        labels=run.labels,
-        input=dataclasses.replace(run.input, tensor=image),
-        states=tuple(tensor_spec(state, graph.tensors[inputs[state]]) for state in states),
-        output=OutputSpec(
-            tensor_spec(LOGITS, graph.tensors[outputs[LOGITS]]), activation=ACTIVATIONS[run.task]
-        ),
-        decision=run.decision,
-        golden=GoldenSpec(0, "not yet measured", _GOLDEN_ROUNDS),
-        recipe=recipe.name,
-    )
-
-
-def _golden_frames(recordings: Recordings) -> npt.NDArray[np.uint8]:
-    """A few frames from the longest segment, far enough apart to show that something moves."""
-    recording = next(iter(recordings))
-    start, stop = 0, len(recording.images)
-    if recording.segments:
-        segment = max(recording.segments, key=lambda s: s.stop - s.start)
-        start, stop = segment.start, segment.stop
-    chosen = np.linspace(start, stop - 1, _GOLDEN_FRAMES).astype(int)
-    return recording.images[chosen]
-
-
-def _record_golden(
-    model: bytes, spec: ModelSpec, frames: npt.NDArray[np.uint8]
-) -> tuple[Golden, GoldenSpec]:
-    outputs = {
-        kernels: replay(_open(model, spec, kernels=kernels), frames, rounds=_GOLDEN_ROUNDS)
-        for kernels in _KERNELS
-    }
-    first, second = outputs.values()
-    apart = math.ceil(steps_apart(first, second).max())
-    tolerance = max(_TOLERANCE_FLOOR, _TOLERANCE_FACTOR * apart)
-    reason = (
-        f"{' and '.join(_KERNELS)} kernels are {apart} steps apart over {len(first)} frames; "
-        f"{_TOLERANCE_FACTOR} times that, at least {_TOLERANCE_FLOOR}"
-    )
-    return Golden(frames, outputs), GoldenSpec(tolerance, reason, _GOLDEN_ROUNDS)
-
-
-def _open(model: bytes, spec: ModelSpec, **runtime: Any) -> StreamingModel:
-    """The model as a device would load it, before it is in a file."""
-    empty = Golden(np.zeros((0, *spec.input.tensor.shape[1:]), np.uint8), {})
-    return StreamingModel(Bundle(model, read_graph(model), spec, empty, ""), **runtime)
+def _checkpoints(run: Run) -> Checkpoints:
+    return Checkpoints(run.path / CHECKPOINTS, every_s=run.config.checkpoint_s)
 
 
 def _begun(run: Run) -> str:
@@ -270,17 +166,3 @@ def _note_begun(run: Run, recipe: str) -> None:
     path = run.path / CHECKPOINTS / _BEGUN
     path.parent.mkdir(exist_ok=True)
     write_atomically(path, recipe.encode())
-
-
-def _provenance(run: Run, parity: dict[str, Any], command: str) -> dict[str, Any]:
-    training = read_metrics(run)
-    return {
-        "made by": f"edgecap {edgecap.__version__}",
-        "commands": [*filter(None, [training.get("command", ""), command])],
-        "data": run.data,
-        "seed": run.seed,
-        "config": run.config.to_dict(),
-        "metrics": {mode: headline(result) for mode, result in parity["accuracy"].items()}
-        | {name: parity[name] for name in _MEASURES if name in parity},
-        "versions": versions(),
-    }

@@ -22,6 +22,7 @@ from edgecap.flatbuffer import Graph, read_graph
 from edgecap.interpreter import open_interpreter
 from edgecap.native import native_stderr_to_log
 from edgecap.quantization import dequantize
+from edgecap_convert.export.float_head import make_head_float
 from edgecap_convert.export.integer_cell import make_cell_integer
 from edgecap_convert.models.along import NECK_STATES
 from edgecap_convert.models.network import Network
@@ -154,14 +155,19 @@ def _convert(
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
 
-    with network.memory.float_cell():
+    with network.converting():
         model = _flatbuffer(network, step, inputs, configure)
     graph = read_graph(model)
     layers = network.config.lstm.layers if float_layers is None else float_layers
     _check_float(graph, layers=layers)
     _check_biases(model, graph)
     if layers and network.cell != "float32":
-        return make_cell_integer(model, network.cell)
+        model = make_cell_integer(model, network.cell)
+    if network.float_head and LOGITS in graph.signatures[SIGNATURE][1]:
+        head = network.memory.head
+        model = make_head_float(
+            model, LOGITS, head.folded_kernel().numpy(), head.folded_bias().numpy()
+        )
     return model
 
 

@@ -29,6 +29,7 @@ class Head(keras.layers.Layer):
       outputs: number of logits or values.
       members: who answer.
       schedule: if given, weights and outputs are fake-quantised.
+      kept: what a quantised head is kept in: ``int8``, or ``float32`` all the same.
     """
 
     def __init__(
@@ -37,10 +38,12 @@ class Head(keras.layers.Layer):
         *,
         members: int = 1,
         schedule: RangeSchedule | None = None,
+        kept: str = "int8",
         name: str = "head",
     ) -> None:
         super().__init__(name=name)
         self.outputs, self.members = outputs, members
+        self.kept = kept
         self._schedule = schedule
         self._range: LearnedRange | None = None
 
@@ -71,18 +74,27 @@ class Head(keras.layers.Layer):
 
     def call(self, hidden: tf.Tensor, training: bool = False) -> tf.Tensor:
         """``(…, U)`` → ``(…, outputs)``."""
-        kernel = self.kernel * (self.scale / self.members)
-        if self._range is not None:
+        learnt = self._range if self.kept == "int8" else None
+        kernel = self.folded_kernel()
+        if learnt is not None:
             kernel = fake_quant_weights(kernel)
         # One matrix product whatever the leading axes: TFLite knows no other.
         flat = tf.matmul(tf.reshape(hidden, (-1, hidden.shape[-1])), kernel)
-        bias = tf.reduce_mean(tf.reshape(self.bias, (self.members, self.outputs)), axis=0)
-        flat = flat + (bias * self.scale + self.offset)
+        flat = flat + self.folded_bias()
         if len(hidden.shape) > 2:
             flat = tf.reshape(flat, (-1, tf.shape(hidden)[1], self.outputs))
-        if self._range is not None:
-            flat = self._range.fake_quant(flat, training=training)
+        if learnt is not None:
+            flat = learnt.fake_quant(flat, training=training)
         return flat
+
+    def folded_kernel(self) -> tf.Tensor:
+        """The weights of the one dense layer: ``(U, outputs)``."""
+        return self.kernel * (self.scale / self.members)
+
+    def folded_bias(self) -> tf.Tensor:
+        """Its bias: ``(outputs,)``."""
+        bias = tf.reduce_mean(tf.reshape(self.bias, (self.members, self.outputs)), axis=0)
+        return bias * self.scale + self.offset
 
     def apart(self, hidden: tf.Tensor) -> tf.Tensor:
         """What each member answers, float: ``(…, U)`` → ``(…, members, outputs)``."""

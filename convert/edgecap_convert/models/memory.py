@@ -29,10 +29,16 @@ class Memory(tf.Module):
       config: the network's.
       schedule: if given, everything is fake-quantised.
       cell: what a quantised LSTM keeps its cell state in.
+      float_head: whether the head stays float all the same.
     """
 
     def __init__(
-        self, config: NetworkConfig, *, schedule: RangeSchedule | None, cell: str = "float32"
+        self,
+        config: NetworkConfig,
+        *,
+        schedule: RangeSchedule | None,
+        cell: str = "float32",
+        float_head: bool = False,
     ) -> None:
         super().__init__(name="memory")
         lstm, members, quantized = config.lstm, config.members, schedule is not None
@@ -50,7 +56,8 @@ class Memory(tf.Module):
         self.attention = (
             CausalAttention(members=members, schedule=schedule) if lstm.attention else None
         )
-        self.head = Head(config.outputs, members=members, schedule=schedule)
+        self._kept = "float32" if float_head else "int8"
+        self.head = Head(config.outputs, members=members, schedule=schedule, kept=self._kept)
 
     @property
     def parts(self) -> tuple[Any, ...]:
@@ -59,21 +66,26 @@ class Memory(tf.Module):
         return tuple(part for part in parts if part is not None)
 
     @contextlib.contextmanager
-    def float_cell(self) -> Iterator[None]:
-        """Inside, the cell state is float whatever it is kept in: as the converter must see it."""
+    def converting(self) -> Iterator[None]:
+        """Inside, the cell state is float and the head int8, whatever they are kept in.
+
+        As the converter must see them: the file is rewritten afterwards.
+        """
         for layer in self.layers:
             layer.cell = "float32"
+        self.head.kept = "int8"
         try:
             yield
         finally:
             for layer in self.layers:
                 layer.cell = self.cell
+            self.head.kept = self._kept
 
     def state_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
         """Shapes of what it carries."""
         shapes: dict[str, tuple[int, ...]] = {}
         for number in range(1, self._lstm.layers + 1):
-            for name in _names(number):
+            for name in state_names(number):
                 shapes[name] = (batch, self._width)
         if self._lstm.attention:
             shapes[WINDOW] = (batch, self._lstm.attention, self._width)
@@ -84,7 +96,7 @@ class Memory(tf.Module):
         following = dict(state)
         hidden = features
         for number, layer in enumerate(self.layers, 1):
-            h, c = _names(number)
+            h, c = state_names(number)
             hidden, following[c] = layer(hidden, state[h], state[c])
             following[h] = hidden
         if self.frame_step is not None:
@@ -101,7 +113,7 @@ class Memory(tf.Module):
         if along.dropout is not None:
             hidden = along.dropout(hidden, "features")
         for number, layer in enumerate(self.layers, 1):
-            h, c = _names(number)
+            h, c = state_names(number)
             hidden, following[h], following[c] = unroll(
                 layer, hidden, state[h], state[c], along.resets
             )
@@ -168,7 +180,8 @@ def unroll(
     return tf.ensure_shape(stacked, (inputs.shape[0], None, width)), h, c
 
 
-def _names(layer: int) -> tuple[str, str]:
+def state_names(layer: int) -> tuple[str, str]:
+    """What layer 1, 2, … carries: its hidden and its cell state."""
     suffix = str(layer) if layer > 1 else ""
     return f"h{suffix}", f"c{suffix}"
 

@@ -6,21 +6,26 @@ view and memory are an ensemble behind one encoder.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from edgecap.errors import ConfigError
-from edgecap_convert.models.along import Along, Dropout, State
+from edgecap_convert.models.along import PLACE_STATE, WINDOW, Along, Dropout, State
 from edgecap_convert.models.config import NetworkConfig
 from edgecap_convert.models.encoders import build_encoder
 from edgecap_convert.models.folding import fold_batch_norm
-from edgecap_convert.models.memory import Memory
+from edgecap_convert.models.look import PLACE
+from edgecap_convert.models.memory import Memory, state_names
 from edgecap_convert.models.view import View
 from edgecap_convert.quantization import grids
 from edgecap_convert.quantization.encoder import output_range, quantize_frame_network
+from edgecap_convert.quantization.kernels import Scale
 from edgecap_convert.quantization.ranges import RangeSchedule
+from edgecap_convert.quantization.simulate import run_as_kernels
 
 
 class Network(tf.Module):
@@ -33,28 +38,33 @@ class Network(tf.Module):
         super().__init__(name="network")
         self.config = config
         self.schedule: RangeSchedule | None = None
-        self.cell = "float32"
+        self.cell, self.float_head = "float32", False
+        self._converting = False
         self.encoder = build_encoder(config.encoder)
         self.view = View(self.encoder.output_shape[1:], config)
         self._build_memory()
 
     def _build_memory(self) -> None:
-        self.memory = Memory(self.config, schedule=self.schedule, cell=self.cell)
+        self.memory = Memory(
+            self.config, schedule=self.schedule, cell=self.cell, float_head=self.float_head
+        )
         # Makes the variables of the parts that are not functional models.
         self.step_features(tf.zeros((1, self.view.feature_width)), self.initial_state(1))
 
-    def quantized(self, *, cell: str = "float32") -> Network:
+    def quantized(self, *, cell: str = "float32", float_head: bool = False) -> Network:
         """A fake-quantised network with equal weights, folded; its ranges are not yet learnt.
 
         Args:
           cell: what the LSTM keeps its cell state in: ``float32``, ``int16`` or ``int8``.
+          float_head: whether the head stays float.
         """
         if self.schedule is not None:
             raise ConfigError("the network is quantised already")
         other = Network.__new__(Network)
         tf.Module.__init__(other, name="network")
         other.config = self.config
-        other.schedule, other.cell = RangeSchedule(), cell
+        other.schedule, other._converting = RangeSchedule(), False
+        other.cell, other.float_head = cell, float_head
         other.encoder = quantize_frame_network(fold_batch_norm(self.encoder), other.schedule)
         ranges = (output_range(layer) for layer in reversed(other.encoder.layers))
         encoded = next((found for found in ranges if found is not None), None)
@@ -66,6 +76,20 @@ class Network(tf.Module):
                 variable.assign(value)
         return other
 
+    @contextlib.contextmanager
+    def converting(self) -> Iterator[None]:
+        """Inside, a fake-quantised network is as the converter must see it.
+
+        That is: of fake quantisation alone, without the kernels' arithmetic; and with a float cell
+        state and an int8 head, whatever they are kept in.
+        """
+        self._converting = self.view.converting = True
+        try:
+            with self.memory.converting():
+                yield
+        finally:
+            self._converting = self.view.converting = False
+
     @property
     def attends(self) -> bool:
         """Whether the neck looks at one place."""
@@ -75,15 +99,31 @@ class Network(tf.Module):
         """Shapes of the states of ``batch`` streams, in the order of the ``step`` signature."""
         return self.memory.state_shapes(batch) | self.view.state_shapes(batch)
 
+    def state_grids(self) -> dict[str, grids.Grid]:
+        """Those that a fake-quantised network carries its states on; learnt ones are left out."""
+        found = {PLACE_STATE: PLACE, WINDOW: grids.TANH}
+        for number in range(1, self.config.lstm.layers + 1):
+            hidden, cell = state_names(number)
+            found[hidden] = grids.TANH
+            if self.cell in grids.CELLS:
+                found[cell] = grids.CELLS[self.cell]
+        return found
+
     def initial_state(self, batch: int) -> State:
         """The state after a reset."""
         return {name: tf.zeros(shape) for name, shape in self.state_shapes(batch).items()}
 
     def encode(self, images: tf.Tensor, *, training: bool = False) -> tf.Tensor:
-        """``(N, H, W, 3)`` float32, real values of the image grid → grid ``(N, H', W', C)``."""
-        if self.schedule is not None:
-            images = grids.IMAGE.fake_quant(images)
-        return self.encoder(images, training=training)
+        """``(N, H, W, 3)`` float32, real values of the image grid → grid ``(N, H', W', C)``.
+
+        Outside training, a fake-quantised encoder computes as the int8 kernels do.
+        """
+        if self.schedule is None:
+            return self.encoder(images, training=training)
+        images = grids.IMAGE.fake_quant(images)
+        if training or self._converting:
+            return self.encoder(images, training=training)
+        return run_as_kernels(self.encoder, [images], [Scale.of_grid(grids.IMAGE)])
 
     def step(self, images: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
         """One frame each of ``B`` streams: ``(B, H, W, 3)`` → logits ``(B, outputs)``, state."""

@@ -32,6 +32,8 @@ from edgecap_convert.quantization import grids
 #: Beyond this the cell state says nothing more (tanh(4) = 0.9993), but takes the longer to forget,
 #: and a forget gate that is rounded otherwise is worth |c| times as much.
 CELL_CLIP = 4.0
+#: i, f, g and o, as the file's tensors name them.
+GATES = ("input", "forget", "candidate", "output")
 
 
 class LSTMStep(keras.layers.Layer):
@@ -87,27 +89,41 @@ class LSTMStep(keras.layers.Layer):
         self, projected: tf.Tensor, h: tf.Tensor, c: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """One step: ``(B, 4·U)``, ``(B, U)``, ``(B, U)`` → ``h'``, ``c'``."""
+        # The scopes are in the names of the file's tensors: what tells the parts apart there.
+        with tf.name_scope("gates"):
+            i, f, g, o = self._gates(projected, h)
+        with tf.name_scope("cell"):
+            c = self._remember(i, f, g, c)
+            squashed = self._on(grids.TANH, tf.tanh(c))
+        return self._on(grids.TANH, o * squashed), c
+
+    def _gates(self, projected: tf.Tensor, h: tf.Tensor) -> list[tf.Tensor]:
+        """i, f, g, o, each ``(B, U)``."""
         if self.quantized:
             h = grids.TANH.fake_quant(h)
-        z = projected + self._matmul(h, self.recurrent_kernel)
-        z = self._on(grids.PREACTIVATION, z)
-        i, f, g, o = self._gates(z)
-        i, f, o = (self._on(grids.SIGMOID, tf.sigmoid(gate)) for gate in (i, f, o))
-        g = self._on(grids.TANH, tf.tanh(g))
-        if self.quantized and self.cell != "float32":
-            kept, product = grids.CELLS[self.cell], grids.PRODUCTS[self.cell]
-            c = kept.fake_quant(kept.fake_quant(f * kept.fake_quant(c)) + product.fake_quant(i * g))
-        else:
-            c = tf.clip_by_value(f * c + i * g, -CELL_CLIP, CELL_CLIP)
-        squashed = self._on(grids.TANH, tf.tanh(c))
-        return self._on(grids.TANH, o * squashed), c
+        z = self._on(grids.PREACTIVATION, projected + self._matmul(h, self.recurrent_kernel))
+        opened = []
+        for name, part in zip(GATES, self._parts(z), strict=True):
+            with tf.name_scope(name):
+                tanh = name == "candidate"
+                gate = tf.tanh(part) if tanh else tf.sigmoid(part)
+                opened.append(self._on(grids.TANH if tanh else grids.SIGMOID, gate))
+        return opened
+
+    def _remember(self, i: tf.Tensor, f: tf.Tensor, g: tf.Tensor, c: tf.Tensor) -> tf.Tensor:
+        """The next cell state."""
+        if not self.quantized or self.cell == "float32":
+            return tf.clip_by_value(f * c + i * g, -CELL_CLIP, CELL_CLIP)
+        kept, product = grids.CELLS[self.cell], grids.PRODUCTS[self.cell]
+        forgotten = kept.fake_quant(f * kept.fake_quant(c))
+        return kept.fake_quant(forgotten + product.fake_quant(i * g))
 
     def call(self, features: tf.Tensor, h: tf.Tensor, c: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """One whole step: ``(B, F)``, ``(B, U)``, ``(B, U)`` → ``h'``, ``c'``."""
         return self.advance(self.project(features), h, c)
 
-    def _gates(self, z: tf.Tensor) -> list[tf.Tensor]:
-        """``(B, 4·U)`` → i, f, g, o, each ``(B, U)``."""
+    def _parts(self, z: tf.Tensor) -> list[tf.Tensor]:
+        """``(B, 4·U)`` → what belongs to i, f, g and o, each ``(B, U)``."""
         if self.members == 1:
             return tf.split(z, 4, axis=-1)
         z = tf.reshape(z, (-1, self.members, 4 * self.units))

@@ -20,7 +20,9 @@ from edgecap_convert.models.folding import fold_batch_norm
 from edgecap_convert.models.look import GEOMETRY, PLACE, Collect, Look
 from edgecap_convert.models.necks import build_collector, build_neck
 from edgecap_convert.quantization.encoder import output_range, quantize_frame_network
+from edgecap_convert.quantization.kernels import Scale
 from edgecap_convert.quantization.ranges import LearnedRange, RangeSchedule
+from edgecap_convert.quantization.simulate import run_as_kernels
 
 
 class View(tf.Module):
@@ -37,6 +39,8 @@ class View(tf.Module):
         self.members = config.members
         self.schedule: RangeSchedule | None = None
         self.grid_range: LearnedRange | None = None
+        #: Whether the converter looks: see ``Network.converting``.
+        self.converting = False
         self.neck = build_neck(grid, config.neck, config.members)
         self.collector: keras.Model | None = None
         if not self.attends:
@@ -52,7 +56,7 @@ class View(tf.Module):
         other = View.__new__(View)
         tf.Module.__init__(other, name="view")
         other._config, other._grid, other.members = self._config, self._grid, self.members
-        other.schedule, other.grid_range = schedule, grid_range
+        other.schedule, other.grid_range, other.converting = schedule, grid_range, False
         other.neck = quantize_frame_network(fold_batch_norm(self.neck), schedule)
         other.collector = None
         if self.collector is not None:
@@ -161,7 +165,7 @@ class View(tf.Module):
 
     def step(self, grid: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
         """One frame each of ``B`` streams: ``(B, H', W', C)`` → features ``(B, F)``, its states."""
-        now = self.neck(grid)
+        now = self._mapped(grid)
         following: State = {}
         if RUNNING in state:
             running = self._on_places(state[RUNNING])
@@ -236,7 +240,7 @@ class View(tf.Module):
 
     def still_features(self, grids: tf.Tensor, *, training: bool = False) -> tf.Tensor:
         """What the memory reads of separate frames in which nothing moves."""
-        maps = self._still(self.neck(grids, training=training))
+        maps = self._still(self._mapped(grids, training=training))
         if self.collector is not None:
             return self._collected(maps, training=training)
         features = []
@@ -249,7 +253,7 @@ class View(tf.Module):
 
     def still_heat(self, grids: tf.Tensor, *, training: bool = False) -> tf.Tensor:
         """Where each member looks in separate frames: logits ``(members, N, H'·W')``."""
-        maps = self._still(self.neck(grids, training=training))
+        maps = self._still(self._mapped(grids, training=training))
         return tf.stack([look.heat(self._own(maps, n)) for n, look in enumerate(self.looks)])
 
     def watch_motion(self, clips: list[npt.NDArray[Any]]) -> None:
@@ -317,7 +321,19 @@ class View(tf.Module):
 
     def _collected(self, maps: list[tf.Tensor], *, training: bool = False) -> tf.Tensor:
         assert self.collector is not None
+        if self._as_kernels(training):
+            scale = _scale(self._last_range(self.neck))
+            return run_as_kernels(self.collector, maps, [scale, scale, None][: len(maps)])
         return self.collector(maps if len(maps) > 1 else maps[0], training=training)
+
+    def _mapped(self, grids: tf.Tensor, *, training: bool = False) -> tf.Tensor:
+        """``(N, H', W', C)`` → maps ``(N, H', W', C')``."""
+        if self._as_kernels(training):
+            return run_as_kernels(self.neck, [grids], [_scale(self.grid_range)])
+        return self.neck(grids, training=training)
+
+    def _as_kernels(self, training: bool) -> bool:
+        return self.schedule is not None and not training and not self.converting
 
     def _maps(
         self, grid: tf.Tensor, state: State, following: State, along: Along
@@ -326,7 +342,7 @@ class View(tf.Module):
 
         With ``difference`` also those before them, and where there were any, ``(B·T, 1, 1, 1)``.
         """
-        now = self.neck(tf.reshape(grid, (-1, *grid.shape[2:])), training=along.training)
+        now = self._mapped(tf.reshape(grid, (-1, *grid.shape[2:])), training=along.training)
         if not self.carries_map:
             return [now]
         maps = tf.reshape(now, (grid.shape[0], -1, *now.shape[1:]))
@@ -363,6 +379,10 @@ class View(tf.Module):
         first = state[RUNNING]
         running = tf.concat([first, tf.ones((first.shape[0], length - 1))], axis=1)
         return running if along.resets is None else running * tf.cast(~along.resets, tf.float32)
+
+
+def _scale(learnt: LearnedRange | None) -> Scale | None:
+    return None if learnt is None else Scale.of_range(learnt.minimum, learnt.maximum)
 
 
 def _beside(parts: list[tf.Tensor]) -> tf.Tensor:

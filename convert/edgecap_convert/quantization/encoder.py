@@ -31,6 +31,7 @@ from edgecap_convert.models.necks import Increase, Part
 from edgecap_convert.quantization.grids import (
     fake_quant_weights,
     fake_quant_weights_per_channel,
+    weight_limits,
 )
 from edgecap_convert.quantization.ranges import LearnedRange, RangeSchedule
 
@@ -143,6 +144,22 @@ def output_range(layer: keras.layers.Layer) -> LearnedRange | None:
     return quantizers[0].range if quantizers else None
 
 
+def only_moves(layer: keras.layers.Layer) -> bool:
+    """Whether a layer's output is on the grid of its input, value by value."""
+    return isinstance(layer, _TRANSPARENT)
+
+
+def fake_quantized_kernel(layer: keras.layers.Layer) -> tuple[tf.Tensor, tf.Tensor] | None:
+    """A layer's weights as the file will have them, and their limits: see ``weight_limits``.
+
+    ``None`` if the layer has no weights.
+    """
+    if not isinstance(layer, _tfmot.QuantizeWrapperV2) or type(layer.layer) not in _KERNELS:
+        return None
+    ((kernel, quantizer, _),) = layer._weight_vars
+    return quantizer(kernel, False, {}), quantizer.limits(kernel)
+
+
 def _check_known(layer: keras.layers.Layer) -> None:
     # DepthwiseConv2D and others derive from Conv2D: the type itself must be known.
     if type(layer) not in _KNOWN:
@@ -197,6 +214,9 @@ class _WeightQuantizer(_tfmot.quantizers.Quantizer):
         if self._channel_axes == 0:
             return fake_quant_weights(inputs)
         return fake_quant_weights_per_channel(inputs, channel_axes=self._channel_axes)
+
+    def limits(self, kernel: tf.Tensor) -> tf.Tensor:
+        return weight_limits(kernel, channel_axes=self._channel_axes)
 
     def get_config(self) -> dict[str, Any]:
         return {"channel_axes": self._channel_axes}

@@ -54,9 +54,20 @@ PRODUCTS = {"int16": Grid(1 / 8192, 0, bits=16), "int8": Grid(1 / 128, 0)}
 _LEAST_LIMIT = 1e-3
 
 
+def weight_limits(weights: tf.Tensor, *, channel_axes: int = 0) -> tf.Tensor:
+    """Where weights end on both sides: one for all, or ``(channels,)``, one for each of the last
+    ``channel_axes`` axes' channels."""
+    magnitude = tf.abs(weights)
+    if channel_axes:
+        kept = len(weights.shape) - channel_axes
+        magnitude = tf.reshape(tf.reduce_max(magnitude, axis=list(range(kept))), [-1])
+        return tf.maximum(magnitude, _LEAST_LIMIT)
+    return tf.maximum(tf.reduce_max(magnitude), _LEAST_LIMIT)
+
+
 def fake_quant_weights(weights: tf.Tensor) -> tf.Tensor:
     """Symmetric, narrow range (−127…127), one scale for the tensor, from its present values."""
-    limit = tf.maximum(tf.reduce_max(tf.abs(weights)), _LEAST_LIMIT)
+    limit = weight_limits(weights)
     return tf.quantization.fake_quant_with_min_max_vars(
         weights, -limit, limit, num_bits=8, narrow_range=True
     )
@@ -72,8 +83,7 @@ def fake_quant_weights_per_channel(weights: tf.Tensor, *, channel_axes: int) -> 
     """
     shape = weights.shape.as_list()
     flat = tf.reshape(weights, [*shape[:-channel_axes], -1]) if channel_axes > 1 else weights
-    axes = list(range(len(flat.shape) - 1))
-    limit = tf.maximum(tf.reduce_max(tf.abs(flat), axis=axes), _LEAST_LIMIT)
+    limit = weight_limits(weights, channel_axes=channel_axes)
     flat = tf.quantization.fake_quant_with_min_max_vars_per_channel(
         flat, -limit, limit, num_bits=8, narrow_range=True
     )

@@ -20,6 +20,7 @@ from edgecap_convert.data.sequences import Cursor
 from edgecap_convert.export.graph import Int8Encoder
 from edgecap_convert.models.along import State
 from edgecap_convert.models.network import Network, normalize
+from edgecap_convert.quantization.recipes import DEFAULT_RECIPE, Recipe, recipe_named
 from edgecap_convert.training.checkpoints import Checkpoints
 from edgecap_convert.training.config import StageConfig, TrainConfig
 from edgecap_convert.training.features import (
@@ -67,7 +68,7 @@ def train_quantized(
     *,
     seed: int,
     folder: Path,
-    cell: str = "float32",
+    recipe: Recipe | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> QuantizedTraining:
     """Fake-quantises a trained network, learns its ranges, and trains it on.
@@ -85,11 +86,12 @@ def train_quantized(
       config: ``config.qat`` with 0 steps leaves the ranges' calibration only.
       data: the training's material. seed: as for the training.
       folder: of the run, for features.
-      cell: what the LSTM keeps its cell state in: ``float32``, ``int16`` or ``int8``.
+      recipe: what is kept how; by default the default recipe.
       checkpoints: if given, it goes on where it was stopped.
     """
     keras.utils.set_random_seed(seed)
-    quantized = network.quantized(cell=cell)
+    plan = recipe if recipe is not None else recipe_named(DEFAULT_RECIPE)
+    quantized = network.quantized(cell=plan.cell, float_head=plan.head == "float32")
     schedule = quantized.schedule
     assert schedule is not None
     stage = config.qat

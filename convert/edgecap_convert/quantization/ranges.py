@@ -75,7 +75,8 @@ class LearnedRange:
             low = self._moved(self.minimum, tf.minimum(tf.reduce_min(x), 0.0))
             high = self._moved(self.maximum, tf.maximum(tf.reduce_max(x), self.narrowest))
         else:
-            low, high = self.minimum, self.maximum
+            # Of a range that was never learnt, any will do: nothing is kept on it.
+            low, high = self.minimum, tf.maximum(self.maximum, self.narrowest)
         return tf.quantization.fake_quant_with_min_max_vars(x, low, high, num_bits=8)
 
     def _moved(self, variable: tf.Variable, seen: tf.Tensor) -> tf.Tensor:

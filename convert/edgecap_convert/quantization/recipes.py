@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import asdict, dataclass
 
 from edgecap.errors import ConfigError
 
-#: How numbers are kept. ``int8``, ``int16``: integers throughout. ``dynamic``: weights in 8 bits,
-#: the rest float. ``float16``: weights in 16 bits, the rest float. ``float32``: as trained.
-FORMS = ("int8", "int16", "dynamic", "float16", "float32")
 _FLOATS = ("dynamic", "float16", "float32")
+# Behind a recipe's name: the same with its head in float.
+_FLOAT_HEAD = "+float-head"
 
 
 @dataclass(frozen=True)
 class Recipe:
     """What each part of a network is kept in.
+
+    ``int8``, ``int16``: integers throughout. ``dynamic``: weights in 8 bits, the rest float.
+    ``float16``: weights in 16 bits, the rest float. ``float32``: as trained.
 
     Attributes:
       name: of the recipe.
@@ -33,12 +36,24 @@ class Recipe:
 
     @property
     def integer(self) -> bool:
-        """Whether the encoder runs on int8 kernels: then ranges are needed, and can be learnt."""
+        """Whether int8 kernels compute: then ranges are needed, and can be learnt."""
         return self.encoder == "int8"
 
     @property
     def parts(self) -> dict[str, str]:
         return {part: form for part, form in asdict(self).items() if part not in ("name", "why")}
+
+    def with_float_head(self) -> Recipe:
+        """The same, its head in float32.
+
+        Raises:
+          ConfigError: not an integer recipe.
+        """
+        if not self.integer or self.head == "float32":
+            raise ConfigError(f"recipe: expected one with an int8 head; got {self.name!r}")
+        return dataclasses.replace(
+            self, name=self.name + _FLOAT_HEAD, head="float32", why=f"{self.why}; a float head"
+        )
 
 
 def _even(form: str, why: str) -> Recipe:
@@ -46,30 +61,16 @@ def _even(form: str, why: str) -> Recipe:
     return Recipe(form, form, form, form, cell, form, why)
 
 
+def _integer(name: str, cell: str, why: str) -> Recipe:
+    return Recipe(name, "int8", "int8", "int8", cell, "int8", why)
+
+
 _RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe(
-            "int8",
-            "int8",
-            "int8",
-            "int8",
-            "float32",
-            "int8",
-            "Raspberry Pi and phones: the default",
-        ),
-        Recipe(
-            "int8-int16", "int8", "int8", "int8", "int16", "int8", "integers only, without loss"
-        ),
-        Recipe(
-            "int8-full",
-            "int8",
-            "int8",
-            "int8",
-            "int8",
-            "int8",
-            "accelerators that know 8 bits only; a slow memory stalls",
-        ),
+        _integer("int8", "float32", "Raspberry Pi and phones: the default"),
+        _integer("int8-int16", "int16", "integers only; needs ai-edge-litert"),
+        _integer("int8-full", "int8", "accelerators that know 8 bits only; a slow memory stalls"),
         _even("dynamic", "weights in 8 bits, without any training or calibration"),
         _even("float16", "half the size, for GPUs"),
         _even("float32", "to compare with"),
@@ -80,11 +81,15 @@ DEFAULT_RECIPE = "int8"
 
 
 def recipe_named(name: str) -> Recipe:
-    """A recipe by its name.
+    """A recipe by its name; ``+float-head`` behind an integer recipe's keeps its head in float32.
 
     Raises:
       ConfigError: there is none of that name.
     """
-    if name not in _RECIPES:
-        raise ConfigError(f"recipe: expected one of {', '.join(RECIPES)}; got {name!r}")
-    return _RECIPES[name]
+    base = name.removesuffix(_FLOAT_HEAD)
+    if base not in _RECIPES or (base != name and not _RECIPES[base].integer):
+        raise ConfigError(
+            f"recipe: expected one of {', '.join(RECIPES)}, or an integer one with {_FLOAT_HEAD}; "
+            f"got {name!r}"
+        )
+    return _RECIPES[base] if base == name else _RECIPES[base].with_float_head()

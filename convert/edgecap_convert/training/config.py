@@ -206,6 +206,7 @@ class TrainConfig:
       cache_gb: decoded frames, and features, on disk at most; what is above is computed anew each
         time it is needed.
       checkpoint_s: seconds between checkpoints: what a stop can lose at most.
+      audit_frames: what a conversion's drift audit streams; 0 leaves it out.
       freeze_encoder: in quantisation-aware training, encoder and neck keep their weights; only what
         remembers learns, on features that the quantised encoder has computed. Minutes instead of
         hours with a large encoder.
@@ -235,6 +236,7 @@ class TrainConfig:
     validation_limit: int = 400
     cache_gb: float = 20.0
     checkpoint_s: float = 15.0
+    audit_frames: int = 10_000
     freeze_encoder: bool = False
     look: LookConfig = field(default_factory=LookConfig)
     pretrain: StageConfig = StageConfig(500, 128, 1, 5e-3, 500, 0)
@@ -256,6 +258,8 @@ class TrainConfig:
             raise ConfigError(f"grace: expected 0 or more, below 1; got {self.grace}")
         if not 0 <= self.checkpoint_s < math.inf:
             raise ConfigError(f"checkpoint_s: expected 0 or more; got {self.checkpoint_s}")
+        if self.audit_frames < 0:
+            raise ConfigError(f"audit_frames: expected 0 or more; got {self.audit_frames}")
         if not 0 <= self.cache_gb < math.inf:
             raise ConfigError(f"cache_gb: expected 0 or more; got {self.cache_gb}")
 

@@ -90,6 +90,12 @@ class NetworkPredictor:
         return self.recur(self.encode(images))
 
 
+def activated(logits: npt.NDArray[np.float32], task: str) -> Probabilities:
+    """Logits ``(N, labels)`` → probabilities or values."""
+    found: Probabilities = _ACTIVATIONS[task](logits).numpy()
+    return found
+
+
 def network_predictor(network: Network, task: str) -> Predictor:
     """The network, streamed, as :func:`edgecap.evaluation.evaluate` takes it."""
     return NetworkPredictor(network, task)

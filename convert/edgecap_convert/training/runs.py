@@ -112,7 +112,8 @@ class Run:
             parity = json.loads((self.path / PARITY_FILE).read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise ConfigError(f"{self.path / PARITY_FILE}: cannot be read: {error}") from error
-        network = self.network().quantized(cell=recipe_named(parity["recipe"]).cell)
+        recipe = recipe_named(parity["recipe"])
+        network = self.network().quantized(cell=recipe.cell, float_head=recipe.head == "float32")
         network.set_arrays(arrays)
         return network
 

@@ -1,0 +1,90 @@
+"""The parity record: what a conversion leaves in the run as ``parity.json``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecap.evaluation import Recording
+from edgecap.spec import DecisionSpec
+from edgecap.streaming import StreamingModel
+from edgecap_convert.models.network import Network
+from edgecap_convert.parity.accuracy import accuracy_parity
+from edgecap_convert.parity.drift import audit_drift
+from edgecap_convert.parity.gates import judge, to_dicts
+from edgecap_convert.parity.steps import each_step, free_running, teacher_forced
+from edgecap_convert.training.predict import NetworkPredictor
+
+# Frames that are compared step by step: errors of a wrong grid show in the first.
+_STEPS = 512
+
+
+def parity_record(
+    network: Network,
+    quantized: Network | None,
+    model: StreamingModel,
+    recordings: Iterable[Recording],
+    *,
+    data: str,
+    decision: DecisionSpec,
+    audit_frames: int,
+) -> dict[str, Any]:
+    """Measures the file beside the networks.
+
+    Args:
+      network: float. quantized: what the file was made of, unless that is the float network.
+      model: the file. recordings: what to measure on. data: its name.
+      decision: the thresholds.
+      audit_frames: of the drift audit; 0 leaves it out.
+
+    Returns:
+      What ``accuracy_parity`` returns; ``operators``; for integer files ``steps`` (see
+      :func:`measure_steps`) and ``gates``; ``drift``, see ``audit_drift``; ``parity_seconds``.
+    """
+    began = time.monotonic()
+    record = accuracy_parity(network, quantized, model, recordings, data=data, decision=decision)
+    record["operators"] = model.bundle.graph.operator_counts()
+    if quantized is not None:
+        record["steps"] = measure_steps(quantized, model, first_frames(recordings, _STEPS))
+        record["gates"] = to_dicts(judge(record["steps"]))
+    if audit_frames:
+        record["drift"] = audit_drift(network, quantized, model, recordings, frames=audit_frames)
+    record["parity_seconds"] = round(time.monotonic() - began, 1)
+    return record
+
+
+def measure_steps(
+    quantized: Network, model: StreamingModel, images: npt.NDArray[np.uint8]
+) -> dict[str, Any]:
+    """Differences between an integer file and its fake-quantised network, in steps (LSB).
+
+    Args:
+      images: ``(N, H, W, 3)`` uint8 of consecutive frames.
+
+    Returns:
+      ``each_step``: the whole file, every step from the network's own state; ``recurrent``: the
+      same of the recurrent step alone; ``free_running``: each carries its own state.
+    """
+    features = NetworkPredictor(quantized, model.spec.task).features(images)
+    kernels = model.backend.kernels
+    return {
+        "each_step": each_step(quantized, model, images).to_dict(),
+        "recurrent": teacher_forced(quantized, features, kernels=kernels).to_dict(),
+        "free_running": free_running(quantized, model, images).to_dict(),
+    }
+
+
+def first_frames(recordings: Iterable[Recording], count: int) -> npt.NDArray[np.uint8]:
+    """The first frames of recordings, joined."""
+    found: list[npt.NDArray[np.uint8]] = []
+    left = count
+    for recording in recordings:
+        found.append(recording.images[:left])
+        left -= len(found[-1])
+        if left <= 0:
+            break
+    return np.concatenate(found)
