@@ -67,9 +67,6 @@ def measure_fold(path: Path, recipes: list[str], keep: Path) -> dict[str, Any]:
                 row = {"right": _right(streamed), "bytes": len(model)}
                 row |= compare_clips(whole, streamed)
                 row["seconds"] = round(time.monotonic() - began, 1)
-                if made.quantized is not None:
-                    fake = measured(network_predictor(made.quantized, run.task))
-                    row["fake_quant_right"] = _right(fake)
                 done.write_text(json.dumps(row))
             rows[how] = json.loads(done.read_text())
             print(path.name, how, rows[how], flush=True)
@@ -107,9 +104,6 @@ def pooled(folds: list[dict[str, Any]]) -> dict[str, Any]:
             "kB": round(sum(row["bytes"] for row in rows) / len(rows) / 1000),
             "seconds": round(sum(row["seconds"] for row in rows) / len(rows), 1),
         }
-        if "fake_quant_right" in rows[0]:
-            fake = sum(row["fake_quant_right"] for row in rows) / clips
-            result[how]["fake_quant_accuracy"] = round(fake, 5)
     return {"clips": clips, "forms": result}
 
 

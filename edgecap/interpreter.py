@@ -61,6 +61,7 @@ def open_interpreter(
     threads: int = 1,
     kernels: str = DEFAULT_KERNELS,
     backend: str | None = None,
+    keep_all: bool = False,
 ) -> tuple[Interpreter, Backend]:
     """Opens a verified model.
 
@@ -69,6 +70,8 @@ def open_interpreter(
       threads: for kernels that can use more than one.
       kernels: one of ``KERNELS``.
       backend: one of ``BACKENDS``; by default the first that is installed.
+      keep_all: every tensor can be read after a step, not the outputs only; XNNPACK keeps its own
+        to itself, so not with its kernels.
 
     Raises:
       BackendError: no runtime is installed, the arguments are wrong, or the runtime refuses.
@@ -86,6 +89,7 @@ def open_interpreter(
                 model_content=model,
                 num_threads=threads,
                 experimental_op_resolver_type=resolver,
+                experimental_preserve_all_tensors=keep_all,
             )
             interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
