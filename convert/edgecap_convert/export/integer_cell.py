@@ -24,7 +24,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 from edgecap.errors import ConfigError
 from edgecap.flatbuffer import IDENTIFIER
 from edgecap_convert.models.recurrent import CELL_CLIP
-from edgecap_convert.quantization.grids import CELLS, PRODUCTS, Grid
+from edgecap_convert.quantization.grids import CELLS, FADED, PRODUCTS, Grid
 
 _FLOAT = schema.TensorType.FLOAT32
 _Op = schema.BuiltinOperator
@@ -75,7 +75,8 @@ class _Rewrite:
     def __init__(self, model: bytes, cell: str) -> None:
         self._model = schema.ModelT.InitFromPackedBuf(model, 0)
         self._graph = self._model.subgraphs[0]
-        self._kind, self._cell, self._product = _INTEGERS[cell], CELLS[cell], PRODUCTS[cell]
+        self._kind, self._cell = _INTEGERS[cell], CELLS[cell]
+        self._faded, self._product = FADED[cell], PRODUCTS[cell]
         # Tensors that are another one from now on.
         self._same: dict[int, int] = {}
         # Tensors of gates, as the island reads them.
@@ -126,7 +127,7 @@ class _Rewrite:
                 if not gate:
                     # The carried c, as it comes in.
                     self._retype(tensor, self._cell)
-            self._retype(out, self._product if all(gated) else self._cell)
+            self._retype(out, self._product if all(gated) else self._faded)
         elif code == _Op.ADD:
             self._retype(out, self._cell)
             operator.builtinOptions.potScaleInt16 = False

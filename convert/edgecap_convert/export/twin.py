@@ -217,9 +217,7 @@ class _Rewrite:
             fb.set_constant(self._model, tensor, np.array(bound, np.float32))
             following = self._new(index)
             self._made.append(
-                fb.operator(
-                    self._model, code, 1, [last, end], following, "MaximumMinimumOptions"
-                )
+                fb.operator(self._model, code, 1, [last, end], following, "MaximumMinimumOptions")
             )
             last = following
         self._real[index] = last

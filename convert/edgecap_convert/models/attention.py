@@ -6,8 +6,8 @@ attention like anything else but add nothing::
 
     s_k = h_t W · h_k        a = softmax(s)        context = Σ_k a_k h_k
 
-Every value lies on the grid of a TFLite kernel: hidden states and context on TANH's, the weights a
-on SOFTMAX's, so that carrying the window is a copy.
+Every value lies on the grid of a TFLite kernel: hidden states and context on that of the hidden
+state, the weights a on SOFTMAX's, so that carrying the window is a copy.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class CausalAttention(keras.layers.Layer):
 
     def call(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
         if self._ranges is not None:
-            windows = grids.TANH.fake_quant(windows)
+            windows = grids.HIDDEN.fake_quant(windows)
         own = tf.split(windows, self._members, axis=-1)
         kernels = tf.split(self.kernel, self._members)
         attended = [self._attend(w, k, training) for w, k in zip(own, kernels, strict=True)]
@@ -72,5 +72,5 @@ class CausalAttention(keras.layers.Layer):
             attention = grids.SIGMOID.fake_quant(attention)
         context = tf.matmul(attention[:, None, :], windows)[:, 0]
         if quantized:
-            context = grids.TANH.fake_quant(context)
+            context = grids.HIDDEN.fake_quant(context)
         return tf.concat([present, context], axis=-1)

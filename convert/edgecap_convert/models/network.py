@@ -101,10 +101,10 @@ class Network(tf.Module):
 
     def state_grids(self) -> dict[str, grids.Grid]:
         """Those that a fake-quantised network carries its states on; learnt ones are left out."""
-        found = {PLACE_STATE: PLACE, WINDOW: grids.TANH}
+        found = {PLACE_STATE: PLACE, WINDOW: grids.HIDDEN}
         for number in range(1, self.config.lstm.layers + 1):
             hidden, cell = state_names(number)
-            found[hidden] = grids.TANH
+            found[hidden] = grids.HIDDEN
             if self.cell in grids.CELLS:
                 found[cell] = grids.CELLS[self.cell]
         return found

@@ -95,12 +95,12 @@ class LSTMStep(keras.layers.Layer):
         with tf.name_scope("cell"):
             c = self._remember(i, f, g, c)
             squashed = self._on(grids.TANH, tf.tanh(c))
-        return self._on(grids.TANH, o * squashed), c
+        return self._on(grids.HIDDEN, o * squashed), c
 
     def _gates(self, projected: tf.Tensor, h: tf.Tensor) -> list[tf.Tensor]:
         """i, f, g, o, each ``(B, U)``."""
         if self.quantized:
-            h = grids.TANH.fake_quant(h)
+            h = grids.HIDDEN.fake_quant(h)
         z = self._on(grids.PREACTIVATION, projected + self._matmul(h, self.recurrent_kernel))
         opened = []
         for name, part in zip(GATES, self._parts(z), strict=True):
@@ -114,9 +114,9 @@ class LSTMStep(keras.layers.Layer):
         """The next cell state."""
         if not self.quantized or self.cell == "float32":
             return tf.clip_by_value(f * c + i * g, -CELL_CLIP, CELL_CLIP)
-        kept, product = grids.CELLS[self.cell], grids.PRODUCTS[self.cell]
-        forgotten = kept.fake_quant(f * kept.fake_quant(c))
-        return kept.fake_quant(forgotten + product.fake_quant(i * g))
+        kept = grids.CELLS[self.cell]
+        faded = grids.FADED[self.cell].fake_quant(f * kept.fake_quant(c))
+        return kept.fake_quant(faded + grids.PRODUCTS[self.cell].fake_quant(i * g))
 
     def call(self, features: tf.Tensor, h: tf.Tensor, c: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """One whole step: ``(B, F)``, ``(B, U)``, ``(B, U)`` → ``h'``, ``c'``."""

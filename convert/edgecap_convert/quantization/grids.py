@@ -42,11 +42,21 @@ IMAGE = Grid(1 / 127.5, 0)
 PREACTIVATION = Grid(1 / 16, 0)
 #: Output of LOGISTIC, 0 … 255/256.
 SIGMOID = Grid(1 / 256, -128)
-#: Output of TANH and the hidden state, −1 … 127/128.
+#: Output of TANH, −1 … 127/128.
 TANH = Grid(1 / 128, 0)
-#: The cell state where it is an integer, ±4, and the product i · g, which is added to it.
+
+# The product of two values on grids of powers of two is often an exact half of a third such grid's
+# step, and halves go to the even neighbour on x86-64 and up on Arm (XNNPACK's qs8-vmul). Beside the
+# power of two by this much there are none, and both give the same bytes.
+_BESIDE = 1 + 2**-19
+
+#: The hidden state, −1 … 127/128: a product, o · tanh(c).
+HIDDEN = Grid(_BESIDE / 128, 0)
+#: The cell state where it is an integer, ±4.
 CELLS = {"int16": Grid(1 / 8192, 0, bits=16), "int8": Grid(1 / 32, 0)}
-PRODUCTS = {"int16": Grid(1 / 8192, 0, bits=16), "int8": Grid(1 / 128, 0)}
+#: Its two summands: what is left of it, f · c, and what is added, i · g.
+FADED = {"int16": CELLS["int16"], "int8": Grid(_BESIDE / 32, 0)}
+PRODUCTS = {"int16": CELLS["int16"], "int8": Grid(_BESIDE / 128, 0)}
 
 
 # No scale is finer than this limit / 127. A dead channel, whose weights folding has made almost
