@@ -21,6 +21,7 @@ _PACKAGES = (
     "numpy",
     "opencv-python-headless",
     "tensorflow",
+    "ai-edge-quantizer",
 )
 
 
