@@ -22,6 +22,7 @@ _VERBS = {
     "train": ("edgecap.cli.train", "Train a model on clips or synthetic scenes."),
     "crossval": ("edgecap.cli.crossval", "Cross-validate: train, convert and measure every fold."),
     "convert": ("edgecap.cli.convert", "Quantise a trained run into one int8 model file."),
+    "doctor": ("edgecap.cli.doctor", "Find where an int8 model's error arises."),
     "evaluate": ("edgecap.cli.evaluate", "Measure a model or a run on labelled recordings."),
 }
 

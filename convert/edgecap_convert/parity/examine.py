@@ -73,12 +73,12 @@ def examine_model(
             raise ConfigError(f"{path} holds no golden frames; give some with --data")
         images = np.concatenate([golden] * -(-frames // len(golden)))[:frames]
     else:
-        from edgecap.preprocess import fit_image
+        from edgecap.preprocess import resize
 
         seen = []
         with edgecap.open_source(source) as opened:
             for frame in opened:
-                seen.append(fit_image(frame.image, spec.input))
+                seen.append(resize(frame.image, spec.input))
                 if len(seen) == frames:
                     break
         if len(seen) < 2:

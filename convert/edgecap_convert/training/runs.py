@@ -108,14 +108,25 @@ class Run:
           ConfigError: the run was not converted, or not to integers, or the weights are damaged.
         """
         arrays = _read_arrays(self.path / QUANTIZED_FILE)
-        try:
-            parity = json.loads((self.path / PARITY_FILE).read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{self.path / PARITY_FILE}: cannot be read: {error}") from error
-        recipe = recipe_named(parity["recipe"])
+        recipe = recipe_named(self.converted_recipe())
         network = self.network().quantized(cell=recipe.cell, float_head=recipe.head == "float32")
         network.set_arrays(arrays)
         return network
+
+    def converted_recipe(self) -> str:
+        """The recipe of the last conversion.
+
+        Raises:
+          ConfigError: the record of it is missing, damaged, or of an older version.
+        """
+        path = self.path / PARITY_FILE
+        try:
+            return str(json.loads(path.read_text("utf-8"))["recipe"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"{path}: expected the record of a conversion with its recipe; got {error!r}. "
+                "Convert the run again"
+            ) from error
 
 
 def claim_folder(path: Path) -> bool:
