@@ -101,4 +101,5 @@ def command(
     for rung in parity.get("ladder", ()):
         how = "trained" if rung["qat"] else "calibrated"
         click.echo(f"tried {rung['recipe']}, {how}: {rung['loss']:.2f} points lost")
+    click.echo(f"report: {Path(run) / 'parity.html'}")
     click.echo(f"{out}: {out.stat().st_size / 1000:.0f} kB; next: edgecap run {out} --source 0")

@@ -71,7 +71,13 @@ def test_every_fold_leaves_a_run_a_model_and_a_report(done: Path, clips: Path) -
     }
     for fold in (0, 1):
         names = {entry.name for entry in (done / f"fold-{fold}").iterdir()}
-        assert {"config.json", "metrics.json", "model.tflite", "parity.json"} <= names
+        assert {
+            "config.json",
+            "metrics.json",
+            "model.tflite",
+            "parity.json",
+            "parity.html",
+        } <= names
         assert not names & {"checkpoints", "features"}
     summary = read_json(done / "crossval.json")
     assert summary["data"] == str(clips)
@@ -143,7 +149,8 @@ def test_resuming_does_what_is_left_and_nothing_else(
     # The second fold's model and the summary are still to be made.
     for name in ("crossval.json", "report.html", "fold-1/model.tflite"):
         (out / name).unlink()
-    files = [p for p in out.rglob("*") if p.is_file() and p.name not in ("parity.json",)]
+    again = ("parity.json", "parity.html")
+    files = [p for p in out.rglob("*") if p.is_file() and p.name not in again]
     stamps = {p: p.stat().st_mtime_ns for p in files if p.name != "quantized.npz"}
     call = ("crossval", clips, "--out", out, "--config", config, "--folds", 2)
     assert "not empty" in refused(capfd, *call)

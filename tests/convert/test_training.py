@@ -97,7 +97,11 @@ def test_clips_become_a_model_that_streams(
     assert "<html" in (run / "report.html").read_text()
     assert {path.name for path in (run / "tensorboard").iterdir()} == set(metrics["stages"])
     assert edgecap("convert", run, "--out", model) == 0
-    assert {f.name for f in run.iterdir()} == WHOLE | {"parity.json", "quantized.npz"}
+    assert {f.name for f in run.iterdir()} == WHOLE | {
+        "parity.json",
+        "parity.html",
+        "quantized.npz",
+    }
     int8 = answered(capfd, "evaluate", model, clips)
     floating = answered(capfd, "evaluate", run, clips)
     fake_quant = answered(capfd, "evaluate", run, clips, "--network", "fake-quant")

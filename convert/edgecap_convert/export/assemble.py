@@ -27,9 +27,11 @@ from edgecap_convert.models.network import Network
 from edgecap_convert.parity import gates
 from edgecap_convert.parity.record import parity_record
 from edgecap_convert.quantization.recipes import Recipe
+from edgecap_convert.report import write_parity_report
 from edgecap_convert.training.optimise import History
 from edgecap_convert.training.runs import (
     PARITY_FILE,
+    PARITY_PAGE,
     QUANTIZED_FILE,
     Run,
     read_metrics,
@@ -115,6 +117,7 @@ def finish(
     spec = dataclasses.replace(spec, provenance=_provenance(run, parity, command))
     text = json.dumps(parity, indent=2, ensure_ascii=False) + "\n"
     write_atomically(run.path / PARITY_FILE, text.encode())
+    write_parity_report(run.path / PARITY_PAGE, parity, spec.name)
     if made.quantized is not None:
         save_weights(run.path / QUANTIZED_FILE, made.quantized)
     else:

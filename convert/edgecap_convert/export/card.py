@@ -27,7 +27,9 @@ def headline(result: dict[str, Any]) -> float:
 
 def accuracy_table(parity: dict[str, Any]) -> list[list[str]]:
     """Heading and one row per mode, with the figures of the task."""
-    results = {_called(key, parity["recipe"]): result for key, result in parity["accuracy"].items()}
+    results = {
+        form_name(key, parity["recipe"]): result for key, result in parity["accuracy"].items()
+    }
     if parity["task"] == "regression":
         rows = [["network", "MSE", "MAE", "R²"]]
         for name, result in results.items():
@@ -57,7 +59,8 @@ def accuracy_table(parity: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _called(mode: str, recipe: str) -> str:
+def form_name(mode: str, recipe: str) -> str:
+    """What a form of the network is called, by its key in the record."""
     if mode.endswith("_carried"):
         return f"{recipe} .tflite, state carried on"
     return _MODES.get(mode, f"{recipe} .tflite, streamed")

@@ -20,6 +20,7 @@ from edgecap_convert.training.runs import (
     CHECKPOINTS,
     FEATURES,
     PARITY_FILE,
+    PARITY_PAGE,
     Run,
     discard_tree,
     open_run,
@@ -57,8 +58,8 @@ def convert(
       audit_frames: of the drift audit; by default the run's setting. 0 leaves it out.
 
     Returns:
-      The parity record; also written to the run as ``parity.json``, with the fake-quantised
-      network, if there is one, as ``quantized.npz``.
+      The parity record; also written to the run as ``parity.json`` and, for people, as
+      ``parity.html``, with the fake-quantised network, if there is one, as ``quantized.npz``.
 
     Raises:
       DataError: no run, or its material is gone or changed.
@@ -76,7 +77,7 @@ def convert(
     if max_loss is not None and not qat:
         raise ConfigError("max_loss: tries without and with training by itself; leave out no-qat")
     run = open_run(run_path)
-    for path in (out, run.path / PARITY_FILE):
+    for path in (out, run.path / PARITY_FILE, run.path / PARITY_PAGE):
         check_writable(path)
     material = open_material(run.data, run.config, seed=run.seed, fold=run.fold)
     recorded = read_metrics(run)["data"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 # Figures of one evaluation, in the order of reading: key → (heading, format).
 FIGURES = {
@@ -93,3 +93,36 @@ def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_plain(entry) for entry in value) or "–"
     return str(value)
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a record's entry is a figure that can be shown."""
+    kind = isinstance(value, int | float) and not isinstance(value, bool)
+    return kind and math.isfinite(value)
+
+
+def share(value: Any) -> str:
+    """A share of which the rare exceptions count: 99.996 %, 0.022 %; never rounded to all or none.
+
+    What is no figure is a dash, here and in :func:`steps`.
+    """
+    if not is_number(value):
+        return "–"
+    if value in (0, 1):
+        return f"{value * 100:.0f} %"
+    if 0.999 < value < 1:
+        return f"{math.floor(value * 1e5 + 1e-6) / 1e3:.3f} %"
+    if 0 < value < 0.01:
+        return "< 0.001 %" if value < 5e-6 else f"{value * 100:.2g} %"
+    return f"{value * 100:.2f} %" if value > 0.99 else percent(value)
+
+
+def steps(value: Any) -> str:
+    """Steps of a grid (LSB): whole ones without decimals."""
+    if not is_number(value):
+        return "–"
+    if value == 0 or (abs(value) >= 1 and abs(value - round(value)) < 5e-4):
+        return f"{round(value):,}"
+    if abs(value) < 0.1:
+        return f"{value:.2g}" if abs(value) >= 1e-4 else "< 0.0001"
+    return f"{value:,.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2}f}"

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections.abc import Iterable
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from edgecap.bundle import write_atomically
 from edgecap.evaluation import LabelsAnswer, MultiLabelEvaluation
-from edgecap_convert.report import plots, sections
+from edgecap_convert.report import sections
 from edgecap_convert.report.data import CrossvalData, ReportData
 from edgecap_convert.report.digest import Digest
 from edgecap_convert.report.formats import form, groups
 from edgecap_convert.report.pooling import pool
+from edgecap_convert.report.rendering import render
 
 _ANSWER_RULES = {
     "classification": "The answer of a clip is the label with the highest mean probability over "
@@ -55,7 +50,7 @@ def render_report(data: ReportData) -> str:
     """The page of one training."""
     found = _digest(data)
     evaluation = data.metrics[data.main_part]
-    return _render(
+    return render(
         "run.html",
         data=data,
         facts=sections.facts(data),
@@ -86,7 +81,7 @@ def render_crossval(data: CrossvalData) -> str:
     delays = [delay for fold in data.folds for delay in fold.delays_s]
     joint: dict[str, Any] = {**pooled, "events": sections.joint_events(evaluations)}
     skipped = data.skipped or _distinct(entry for fold in data.folds for entry in fold.skipped)
-    return _render(
+    return render(
         "crossval.html",
         data=data,
         skipped=skipped,
@@ -141,36 +136,3 @@ def _pool_labels(found: Digest) -> dict[str, Any]:
 
 def _distinct(entries: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return list(dict.fromkeys(entries))
-
-
-# Control characters, halves of surrogate pairs, and marks that turn the direction of the text
-# round: file names may hold them, a page must not.
-_UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
-
-
-def _tidy(value: Any) -> Any:
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return _UNFIT.sub("�", value)
-    return value
-
-
-def _render(template: str, **context: Any) -> str:
-    environment = Environment(
-        loader=PackageLoader("edgecap_convert.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_tidy,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style = environment.get_template("style.css").render()
-    now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    page = environment.get_template(template).render(**context, style=Markup(style), written=now)
-    # In every other text "<" is escaped, so this finds figures only.
-    numbers = itertools.count(1)
-    return re.sub(
-        r'<svg class="plot".*?</svg>',
-        lambda figure: figure[0].replace(plots.OWN, f"f{next(numbers)}-"),
-        page,
-        flags=re.DOTALL,
-    )

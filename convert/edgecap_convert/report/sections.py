@@ -13,6 +13,7 @@ from edgecap.evaluation.classification import positive_label
 from edgecap_convert.report import plots, thumbnails
 from edgecap_convert.report.data import ClipResult, PartSummary, ReportData
 from edgecap_convert.report.digest import Digest
+from edgecap_convert.report.drawing import SERIES
 from edgecap_convert.report.formats import FIGURES, count, duration, form, number, percent, rate
 from edgecap_convert.report.pooling import mean_mse, wilson_interval
 
@@ -247,13 +248,13 @@ def _label_curves(data: ReportData, found: Digest) -> dict[str, Any] | None:
         for index, label in enumerate(data.labels)
         if label != data.background and _hits(found, label).any()
     ]
-    if not present or len(present) > len(plots.SERIES) or not np.isfinite(scores).all():
+    if not present or len(present) > len(SERIES) or not np.isfinite(scores).all():
         return None
     curves = []
     for index, label in present:
         precision, recall, _ = precision_recall_curve(_hits(found, label), scores[:, index])
         curves.append((recall, precision))
-    legend = [(label, colour) for (_, label), colour in zip(present, plots.SERIES, strict=False)]
+    legend = [(label, colour) for (_, label), colour in zip(present, SERIES, strict=False)]
     return {"plot": plots.precision_recall(curves), "legend": legend}
 
 

@@ -47,6 +47,7 @@ REPORT_FILE = "report.html"
 CHECKPOINTS, FEATURES, TENSORBOARD = "checkpoints", "features", "tensorboard"
 QUANTIZED_FILE = "quantized.npz"
 PARITY_FILE = "parity.json"
+PARITY_PAGE = "parity.html"
 _FILES = (CONFIG_FILE, SPLIT_FILE, WEIGHTS_FILE, HISTORY_FILE, REPORT_FILE, METRICS_FILE)
 _FOLDERS = (CHECKPOINTS, FEATURES, TENSORBOARD)
 _PACKAGES = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "numpy")
