@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from edgecap_convert.models.network import Network
 from edgecap_convert.parity.drift import _reset_every, _trend, audit_drift
+from edgecap_convert.parity.trace import NetworkTracer, Tracers
 
 from edgecap.evaluation import Recording, Segment
 from tests.convert.made import RATE_HZ, calibrated, model_of
@@ -18,13 +19,16 @@ def network() -> Network:
     # It forgets slowly: this is where 8 bits stand still.
     lstm = network.memory.layers[0]
     kernel, recurrent, bias = lstm.get_weights()
-    bias[lstm.units : 2 * lstm.units] += 2.5
+    bias[lstm.units : 2 * lstm.units] += 3.5
     lstm.set_weights([kernel / 2, recurrent / 2, bias])
     return network
 
 
 @pytest.fixture(scope="module")
 def recordings() -> list[Recording]:
+    # Something moves, and then nothing does: what was remembered is forgotten, slowly.
+    moving = scenes(4, 12)
+    clips = np.concatenate([moving, np.repeat(moving[:, -1:], 36, axis=1)], axis=1)
     return [
         Recording(
             name=f"scene {n}",
@@ -34,7 +38,7 @@ def recordings() -> list[Recording]:
             segments=(Segment("label 0", 0, len(images)),),
             is_stream=False,
         )
-        for n, images in enumerate(scenes(4, 40))
+        for n, images in enumerate(clips)
     ]
 
 
@@ -42,7 +46,8 @@ def audited(network: Network, recordings: list[Recording], cell: str) -> dict:
     clips = np.stack([recording.images for recording in recordings])
     quantized = calibrated(network, clips, cell)
     model = model_of(quantized, recipe={"float32": "int8"}.get(cell, f"int8-{cell}"))
-    return audit_drift(network, quantized, model, recordings, frames=600)
+    tracers = Tracers(NetworkTracer(network), NetworkTracer(quantized))
+    return audit_drift(tracers, model, recordings, frames=600)
 
 
 def test_an_int8_cell_that_stalls_is_visible(network: Network, recordings: list[Recording]) -> None:

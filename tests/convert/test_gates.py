@@ -20,6 +20,7 @@ from edgecap_convert.parity.gates import (
     to_dicts,
 )
 from edgecap_convert.parity.record import measure_steps
+from edgecap_convert.parity.trace import NetworkTracer
 from edgecap_convert.quantization.recipes import recipe_named
 
 from edgecap.contract import SIGNATURE
@@ -38,13 +39,18 @@ def quantized() -> Network:
 
 
 @pytest.fixture(scope="module")
+def tracer(quantized: Network) -> NetworkTracer:
+    return NetworkTracer(quantized)
+
+
+@pytest.fixture(scope="module")
 def sound(quantized: Network) -> bytes:
     return convert_step(quantized)
 
 
 @pytest.fixture(scope="module")
 def images() -> np.ndarray:
-    return scenes(3, 30).reshape(-1, SIZE, SIZE, 3)
+    return scenes(2, 30).reshape(-1, SIZE, SIZE, 3)
 
 
 def spoiled(sound: bytes, spoil: Spoil) -> bytes:
@@ -63,13 +69,15 @@ def ends(model: Any, name: str) -> list[Any]:
     ]
 
 
-def test_a_sound_file_passes(quantized: Network, sound: bytes, images: np.ndarray) -> None:
+def test_a_sound_file_passes(
+    quantized: Network, tracer: NetworkTracer, sound: bytes, images: np.ndarray
+) -> None:
     graph = read_graph(sound)
     check_states(graph)
     check_floats(graph, recipe_named("int8"))
     model = model_of(quantized, sound)
     check_grids(model.spec, quantized.state_grids())
-    gates = judge(measure_steps(quantized, model, images))
+    gates = judge(measure_steps(tracer, model, images))
     require(to_dicts(gates))
     assert {"h, each step from the same state", "outputs, running freely"} <= {
         gate.name for gate in gates
@@ -102,7 +110,9 @@ def test_a_state_without_a_partner_is_refused(sound: bytes) -> None:
         check_states(read_graph(spoiled(sound, spoil)))
 
 
-def test_swapped_states_are_refused(quantized: Network, sound: bytes, images: np.ndarray) -> None:
+def test_swapped_states_are_refused(
+    quantized: Network, tracer: NetworkTracer, sound: bytes, images: np.ndarray
+) -> None:
     def spoil(model: Any) -> None:
         outputs = {entry.name: entry for entry in model.signatureDefs[0].outputs}
         one, other = outputs[b"h"], outputs[b"h2"]
@@ -114,7 +124,7 @@ def test_swapped_states_are_refused(quantized: Network, sound: bytes, images: np
     model = model_of(quantized, data)
     check_grids(model.spec, quantized.state_grids())
     with pytest.raises(ParityError, match="h, each step from the same state"):
-        require(to_dicts(judge(measure_steps(quantized, model, images))))
+        require(to_dicts(judge(measure_steps(tracer, model, images))))
 
 
 def clip_gates(model: Any) -> None:
@@ -127,13 +137,13 @@ def clip_gates(model: Any) -> None:
 
 
 def test_a_clipped_gate_range_is_refused_and_named_first(
-    quantized: Network, sound: bytes, images: np.ndarray
+    quantized: Network, tracer: NetworkTracer, sound: bytes, images: np.ndarray
 ) -> None:
     data = spoiled(sound, clip_gates)
     check_states(read_graph(data))
     model = model_of(quantized, data)
     with pytest.raises(ParityError, match="each step from the same state"):
-        require(to_dicts(judge(measure_steps(quantized, model, images))))
+        require(to_dicts(judge(measure_steps(tracer, model, images))))
     first = examine(model, images)["findings"][0]
     assert (first["kind"], first["part"]) == ("clips", "gates")
     assert first["tensor"].startswith("lstm1/")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,7 @@ import numpy.typing as npt
 from edgecap.evaluation import Evaluation, Recording, evaluate
 from edgecap.spec import DecisionSpec
 from edgecap.streaming import Arrays, StreamingModel
-from edgecap_convert.models.network import Network
-from edgecap_convert.parity.trace import NetworkTracer
+from edgecap_convert.parity.trace import NetworkTracer, Tracers
 from edgecap_convert.quantization.recipes import recipe_named
 from edgecap_convert.training.predict import NetworkPredictor, activated
 
@@ -28,8 +27,7 @@ def file_mode(recipe: str) -> str:
 
 
 def accuracy_parity(
-    network: Network,
-    quantized: Network | None,
+    tracers: Tracers,
     model: StreamingModel,
     recordings: Iterable[Recording],
     *,
@@ -39,8 +37,8 @@ def accuracy_parity(
     """Accuracy of all forms on the same recordings, and how often they answer alike.
 
     Args:
-      network: float. quantized: what the file was made of, unless that is the float network.
-      model: the file. recordings: what to measure on. data: its name.
+      tracers: of the networks behind it. model: the file.
+      recordings: what to measure on. data: its name.
       decision: the thresholds.
 
     Returns:
@@ -54,7 +52,7 @@ def accuracy_parity(
       side.
     """
     task, file = model.spec.task, file_mode(model.spec.recipe)
-    outputs = _run(network, quantized, model, recordings)
+    outputs = _run(tracers, model, recordings)
     results = {}
     for mode, rows in outputs.items():
         given = iter(rows)
@@ -65,7 +63,7 @@ def accuracy_parity(
             decision=decision,
             task=task,
         )
-    origin = FAKE_QUANT if quantized is not None else FLOAT
+    origin = FAKE_QUANT if tracers.quantized is not None else FLOAT
     made_of, real = (np.concatenate(outputs[mode]) for mode in (origin, file))
     record = {
         "data": data,
@@ -97,36 +95,40 @@ def compare_clips(float_: Evaluation, file: Evaluation) -> dict[str, int]:
 
 
 def _run(
-    network: Network,
-    quantized: Network | None,
-    model: StreamingModel,
-    recordings: Iterable[Recording],
+    tracers: Tracers, model: StreamingModel, recordings: Iterable[Recording]
 ) -> dict[str, list[_Values]]:
     """Activations of every form at every frame, recording by recording."""
-    whole, steps = NetworkPredictor(network, model.spec.task), NetworkTracer(network)
-    fake = NetworkPredictor(quantized, model.spec.task) if quantized is not None else None
-    file = file_mode(model.spec.recipe)
+    task, file = model.spec.task, file_mode(model.spec.recipe)
+    whole, fake = NetworkPredictor(tracers.network.network, task), tracers.quantized
     found: dict[str, list[_Values]] = {FLOAT: [], FLOAT_STREAMED: []}
     if fake is not None:
         found[FAKE_QUANT] = []
-    found |= {file: [], file + CARRIED: []}
-    carried = model.initial_states()
-    for images in _images(recordings):
-        grids = whole.encode(images)
+    found[file] = []
+
+    def streamed(tracer: NetworkTracer, grids: _Values) -> _Values:
+        return activated(tracer.run(grids, tracer.reset())[0].logits, task)
+
+    for recording in recordings:
+        images = recording.images
+        grids = tracers.network.encode(images)
         found[FLOAT].append(whole.recur(grids))
-        streamed, _ = steps.run(grids, steps.reset())
-        found[FLOAT_STREAMED].append(activated(streamed.logits, model.spec.task))
+        found[FLOAT_STREAMED].append(streamed(tracers.network, grids))
         if fake is not None:
-            found[FAKE_QUANT].append(fake(images))
+            found[FAKE_QUANT].append(streamed(fake, fake.encode(images)))
         found[file].append(_streamed(model, images, model.initial_states())[0])
-        answers, carried = _streamed(model, images, carried)
-        found[file + CARRIED].append(answers)
+    found[file + CARRIED] = _carried(model, recordings)
     return found
 
 
-def _images(recordings: Iterable[Recording]) -> Iterator[npt.NDArray[np.uint8]]:
-    for recording in recordings:
-        yield recording.images
+def _carried(model: StreamingModel, recordings: Iterable[Recording]) -> list[_Values]:
+    """Without a reset from recording to recording; the order is random, or labels would be next to
+    their like."""
+    images = [recording.images for recording in recordings]
+    states = model.initial_states()
+    found: dict[int, _Values] = {}
+    for at in np.random.default_rng(0).permutation(len(images)):
+        found[int(at)], states = _streamed(model, images[at], states)
+    return [found[at] for at in range(len(images))]
 
 
 def _streamed(

@@ -17,10 +17,9 @@ import numpy.typing as npt
 from edgecap.evaluation import Recording
 from edgecap.spec import TensorSpec
 from edgecap.streaming import StreamingModel
-from edgecap_convert.models.network import Network
 from edgecap_convert.models.recurrent import CELL_CLIP
-from edgecap_convert.parity.steps import HISTOGRAM, same_answers, step_of
-from edgecap_convert.parity.trace import NetworkTracer, Trace, trace_model
+from edgecap_convert.parity.steps import HISTOGRAM, WITHIN_ONE, same_answers, step_of
+from edgecap_convert.parity.trace import NetworkTracer, Trace, Tracers, trace_model
 
 #: Frames of an audit, unless said otherwise.
 AUDIT_FRAMES = 10_000
@@ -46,8 +45,7 @@ class _Stretch:
 
 
 def audit_drift(
-    network: Network,
-    quantized: Network | None,
+    tracers: Tracers,
     model: StreamingModel,
     recordings: Iterable[Recording],
     *,
@@ -57,8 +55,7 @@ def audit_drift(
     """Streams the file beside the networks.
 
     Args:
-      network: float. quantized: what the file was made of, unless that is the float network.
-      model: the file. recordings: what is joined.
+      tracers: of the networks behind it. model: the file. recordings: what is joined.
       frames: at least so many. seed: of the order, and of the noise.
 
     Returns:
@@ -67,18 +64,18 @@ def audit_drift(
       ``blocks`` (the course of the errors), ``units`` (how often each state's units saturate and
       stall), ``trend``, ``reset_every_s`` (``None``: never) and ``verdict``.
     """
-    tracers = [NetworkTracer(each) for each in (network, quantized) if each is not None]
-    stretches, noise = _stretches(tracers, model, recordings, seed)
+    present = tracers.present
+    stretches, noise = _stretches(present, model, recordings, seed)
     course = _Course(model)
-    states, carried = [tracer.reset() for tracer in tracers], model.initial_states()
+    states, carried = [tracer.reset() for tracer in present], model.initial_states()
     for stretch in _order(stretches, noise, frames, seed):
         traces = []
-        for i, (tracer, grids) in enumerate(zip(tracers, stretch.grids, strict=True)):
+        for i, (tracer, grids) in enumerate(zip(present, stretch.grids, strict=True)):
             trace, states[i] = tracer.run(grids, states[i])
             traces.append(trace)
         found, carried = trace_model(model, stretch.images, carried)
         course.add(found, whole=traces[0], made_of=traces[-1])
-    return course.result(has_origin=quantized is not None)
+    return course.result(has_origin=tracers.quantized is not None)
 
 
 def _stretches(
@@ -139,6 +136,7 @@ class _Course:
     errors: dict[str, list[npt.NDArray[np.float64]]] = field(default_factory=dict)
     largest: dict[str, float] = field(default_factory=dict)
     bars: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    near: dict[str, int] = field(default_factory=dict)
     off_float: list[npt.NDArray[np.float64]] = field(default_factory=list)
     logits: list[npt.NDArray[np.float32]] = field(default_factory=list)
     same: dict[str, list[npt.NDArray[np.bool_]]] = field(
@@ -155,6 +153,7 @@ class _Course:
             error = np.abs(values - made_of.tensors[name]) / step_of(tensor)
             self.errors.setdefault(name, []).append(error.mean(axis=1))
             self.largest[name] = max(self.largest.get(name, 0.0), float(error.max()))
+            self.near[name] = self.near.get(name, 0) + int((error <= WITHIN_ONE).sum())
             counts = np.searchsorted(np.array(HISTOGRAM) + 0.5, error.ravel())
             bars = np.bincount(counts, minlength=len(HISTOGRAM) + 1)
             self.bars[name] = self.bars.get(name, np.zeros_like(bars)) + bars
@@ -217,7 +216,8 @@ class _Course:
                 "same_as_float": [round(float(same["float"][b].mean()), 4) for b in blocks],
             },
             "units": units,
-            "trend": {name: round(trend[name], 4) for name in ("growth", "t")},
+            "trend": {name: round(trend[name], 4) for name in ("growth", "t")}
+            | {"growth_allowed": _GROWTH, "t_needed": _SURE},
             "reset_every_s": reset,
             "verdict": _verdict(reset, trend, units),
         }
@@ -227,7 +227,7 @@ class _Course:
         return {
             "mean": round(float(error.mean()), 5),
             "largest": round(self.largest[name], 3),
-            "within_one": round(float(bars[:2].sum() / bars.sum()), 6),
+            "within_one": round(self.near[name] / int(bars.sum()), 6),
             "histogram": bars.tolist(),
         }
 

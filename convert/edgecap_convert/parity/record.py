@@ -17,7 +17,7 @@ from edgecap_convert.parity.accuracy import accuracy_parity
 from edgecap_convert.parity.drift import audit_drift
 from edgecap_convert.parity.gates import judge, to_dicts
 from edgecap_convert.parity.steps import each_step, free_running, teacher_forced
-from edgecap_convert.training.predict import NetworkPredictor
+from edgecap_convert.parity.trace import NetworkTracer, Tracers
 
 # Frames that are compared step by step: errors of a wrong grid show in the first.
 _STEPS = 512
@@ -46,35 +46,39 @@ def parity_record(
       :func:`measure_steps`) and ``gates``; ``drift``, see ``audit_drift``; ``parity_seconds``.
     """
     began = time.monotonic()
-    record = accuracy_parity(network, quantized, model, recordings, data=data, decision=decision)
+    tracers = Tracers(
+        NetworkTracer(network), None if quantized is None else NetworkTracer(quantized)
+    )
+    record = accuracy_parity(tracers, model, recordings, data=data, decision=decision)
     record["operators"] = model.bundle.graph.operator_counts()
-    if quantized is not None:
-        record["steps"] = measure_steps(quantized, model, first_frames(recordings, _STEPS))
+    if tracers.quantized is not None:
+        images = first_frames(recordings, _STEPS)
+        record["steps"] = measure_steps(tracers.quantized, model, images)
         record["gates"] = to_dicts(judge(record["steps"]))
     if audit_frames:
-        record["drift"] = audit_drift(network, quantized, model, recordings, frames=audit_frames)
+        record["drift"] = audit_drift(tracers, model, recordings, frames=audit_frames)
     record["parity_seconds"] = round(time.monotonic() - began, 1)
     return record
 
 
 def measure_steps(
-    quantized: Network, model: StreamingModel, images: npt.NDArray[np.uint8]
+    tracer: NetworkTracer, model: StreamingModel, images: npt.NDArray[np.uint8]
 ) -> dict[str, Any]:
     """Differences between an integer file and its fake-quantised network, in steps (LSB).
 
     Args:
-      images: ``(N, H, W, 3)`` uint8 of consecutive frames.
+      tracer: of the network. images: ``(N, H, W, 3)`` uint8 of consecutive frames.
 
     Returns:
       ``each_step``: the whole file, every step from the network's own state; ``recurrent``: the
       same of the recurrent step alone; ``free_running``: each carries its own state.
     """
-    features = NetworkPredictor(quantized, model.spec.task).features(images)
-    kernels = model.backend.kernels
+    features = tracer.features(tracer.encode(images))
+    recurrent = teacher_forced(tracer.network, features, kernels=model.backend.kernels)
     return {
-        "each_step": each_step(quantized, model, images).to_dict(),
-        "recurrent": teacher_forced(quantized, features, kernels=kernels).to_dict(),
-        "free_running": free_running(quantized, model, images).to_dict(),
+        "each_step": each_step(tracer, model, images).to_dict(),
+        "recurrent": recurrent.to_dict(),
+        "free_running": free_running(tracer, model, images).to_dict(),
     }
 
 

@@ -22,6 +22,8 @@ from edgecap_convert.parity.trace import NetworkTracer, trace_model
 
 # A tensor of float or 16 bits is measured in steps of the hidden state, which reads it.
 _CELL_STEP = 1 / 128
+#: "Within 1 step", with room for the rounding of the figures.
+WITHIN_ONE = 1.0 + 1e-3
 #: Upper ends of the histogram's bars, in steps; the last bar has none.
 HISTOGRAM = (0, 1, 2, 4, 8, 16)
 
@@ -51,7 +53,7 @@ class Difference:
     def within_one(self) -> float:
         """Share of all values that differ by at most 1 step."""
         values = np.concatenate([error.ravel() for error in self.errors.values()])
-        return float((values <= 1.0 + 1e-3).mean())
+        return float((values <= WITHIN_ONE).mean())
 
     @property
     def largest(self) -> float:
@@ -74,7 +76,7 @@ def summary(error: npt.NDArray[np.float64]) -> dict[str, Any]:
     return {
         "mean": round(float(error.mean()), 5),
         "largest": round(float(error.max()), 3),
-        "within_one": round(float((error <= 1.0 + 1e-3).mean()), 6),
+        "within_one": round(float((error <= WITHIN_ONE).mean()), 6),
         "histogram": np.bincount(counts, minlength=len(HISTOGRAM) + 1).tolist(),
     }
 
@@ -101,10 +103,13 @@ class FreeRunning:
 
 
 def free_running(
-    quantized: Network, model: StreamingModel, images: npt.NDArray[np.uint8]
+    tracer: NetworkTracer, model: StreamingModel, images: npt.NDArray[np.uint8]
 ) -> FreeRunning:
-    """Streams the same frames through both, each carrying its own state."""
-    tracer = NetworkTracer(quantized)
+    """Streams the same frames through both, each carrying its own state.
+
+    Args:
+      tracer: of the fake-quantised network. model: its file.
+    """
     expected, _ = tracer.run(tracer.encode(images), tracer.reset())
     found, _ = trace_model(model, images, model.initial_states())
     steps = {spec.name: step_of(spec) for spec in (model.spec.output.tensor, *model.spec.states)}
@@ -133,10 +138,9 @@ def same_answers(
 
 
 def each_step(
-    quantized: Network, model: StreamingModel, images: npt.NDArray[np.uint8]
+    tracer: NetworkTracer, model: StreamingModel, images: npt.NDArray[np.uint8]
 ) -> Difference:
     """The whole file, teacher-forced: each step starts from the fake-quantised network's state."""
-    tracer = NetworkTracer(quantized)
     trace, _ = tracer.run(tracer.encode(images), tracer.reset())
     specs = {spec.name: spec for spec in (model.spec.output.tensor, *model.spec.states)}
     errors: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in specs}

@@ -47,6 +47,7 @@ class NetworkTracer:
             lambda images: network.encode(normalize(images)),
             input_signature=[tf.TensorSpec((None, encoder.height, encoder.width, 3), tf.uint8)],
         )
+        self._features = tf.function(network.view.frame_features)
         self._shapes = network.state_shapes()
         self._along = tf.function(
             self._steps,
@@ -55,6 +56,10 @@ class NetworkTracer:
                 {name: tf.TensorSpec(shape) for name, shape in self._shapes.items()},
             ],
         )
+
+    @property
+    def network(self) -> Network:
+        return self._network
 
     def reset(self) -> State:
         """The state before the first frame."""
@@ -65,6 +70,11 @@ class NetworkTracer:
         step = _FRAMES_A_CHUNK
         chunks = [self._encode(images[i : i + step]) for i in range(0, len(images), step)]
         return np.concatenate([chunk.numpy() for chunk in chunks])
+
+    def features(self, grids: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Grids of consecutive frames → what the memory reads of them, ``(N, F)``."""
+        found: npt.NDArray[np.float32] = self._features(tf.constant(grids)).numpy()
+        return found
 
     def run(self, grids: npt.NDArray[np.float32], state: State) -> tuple[Trace, State]:
         """Goes on from a state: grids ``(N, H', W', C)`` → what came out, and the state after."""
@@ -82,6 +92,22 @@ class NetworkTracer:
             logits = logits.write(t, now[0])
             kept = {name: array.write(t, state[name][0]) for name, array in kept.items()}
         return logits.stack(), {name: array.stack() for name, array in kept.items()}, state
+
+
+@dataclass(frozen=True)
+class Tracers:
+    """Those of the networks behind a file, each traced once.
+
+    Attributes:
+      network: float. quantized: what the file was made of, unless that is the float network.
+    """
+
+    network: NetworkTracer
+    quantized: NetworkTracer | None = None
+
+    @property
+    def present(self) -> list[NetworkTracer]:
+        return [self.network] if self.quantized is None else [self.network, self.quantized]
 
 
 def trace_model(
