@@ -20,7 +20,7 @@ def network() -> Network:
     lstm = network.memory.layers[0]
     kernel, recurrent, bias = lstm.get_weights()
     bias[lstm.units : 2 * lstm.units] += 3.5
-    lstm.set_weights([kernel / 2, recurrent / 2, bias])
+    lstm.set_weights([kernel / 4, recurrent / 4, bias])
     return network
 
 
@@ -28,7 +28,7 @@ def network() -> Network:
 def recordings() -> list[Recording]:
     # Something moves, and then nothing does: what was remembered is forgotten, slowly.
     moving = scenes(4, 12)
-    clips = np.concatenate([moving, np.repeat(moving[:, -1:], 36, axis=1)], axis=1)
+    clips = np.concatenate([moving, np.repeat(moving[:, -1:], 60, axis=1)], axis=1)
     return [
         Recording(
             name=f"scene {n}",
@@ -55,7 +55,7 @@ def test_an_int8_cell_that_stalls_is_visible(network: Network, recordings: list[
     sound, coarse = kept["float32"], kept["int8"]
     assert sound["frames"] >= 600
     assert sound["units"]["c"]["stalled"]["mean"] < 0.005
-    assert coarse["units"]["c"]["stalled"]["mean"] > 0.05
+    assert coarse["units"]["c"]["stalled"]["mean"] > 0.02
     assert "c stalls" in coarse["verdict"]
     assert "stalls" not in sound["verdict"]
     assert coarse["same_answers"]["float"] <= sound["same_answers"]["float"]

@@ -34,6 +34,8 @@ _BLOCKS = 100
 _WARM_UP = 0.05
 _GROWTH, _SURE = 1.15, 4.0
 _WORST = 8
+# Share of all seconds from which on stalling is told.
+_STALLING = 0.02
 
 _Images = npt.NDArray[np.uint8]
 
@@ -178,6 +180,9 @@ class _Course:
         units.frames += len(values)
         units.saturated = units.saturated + at_end.sum(axis=0)
         units.of_float = units.of_float + (np.abs(whole) >= end - 1.5 * step).sum(axis=0)
+        if tensor.name[0] != "c":
+            # A hidden state is made anew at each step: it cannot stall by itself.
+            return
         length = max(3, round(self.model.spec.rate_hz))
         for first in range(0, len(values) - length + 1, length):
             window = slice(first, first + length)
@@ -260,13 +265,14 @@ def _reset_every(trend: dict[str, Any], block_s: float) -> float | None:
 def _told(units: _Units) -> dict[str, Any]:
     saturated = units.saturated / max(units.frames, 1)
     of_float = units.of_float / max(units.frames, 1)
-    stalled = units.stalled / max(units.windows, 1) * np.ones(len(saturated))
-    return {
+    told: dict[str, Any] = {
         "units": len(saturated),
         "saturated": _shares(saturated),
         "saturated_in_float": _shares(of_float),
-        "stalled": _shares(stalled),
     }
+    if units.windows:
+        told["stalled"] = _shares(units.stalled / units.windows)
+    return told
 
 
 def _shares(values: npt.NDArray[np.float64]) -> dict[str, Any]:
@@ -279,7 +285,8 @@ def _shares(values: npt.NDArray[np.float64]) -> dict[str, Any]:
 
 
 def _verdict(reset: float | None, trend: dict[str, Any], units: dict[str, Any]) -> str:
-    stalled = {n: u["stalled"]["mean"] for n, u in units.items() if u["stalled"]["mean"] > 0.02}
+    found = {name: told["stalled"]["mean"] for name, told in units.items() if "stalled" in told}
+    stalled = {name: share for name, share in found.items() if share > _STALLING}
     told = "".join(
         f"; {name} stalls: in {share * 100:.0f} % of all seconds a unit stands still that should "
         "move"

@@ -15,7 +15,7 @@ from edgecap.streaming import StreamingModel
 from edgecap_convert.models.network import Network
 from edgecap_convert.parity.accuracy import accuracy_parity
 from edgecap_convert.parity.drift import audit_drift
-from edgecap_convert.parity.gates import judge, to_dicts
+from edgecap_convert.parity.gates import judge, require, to_dicts
 from edgecap_convert.parity.steps import each_step, free_running, teacher_forced
 from edgecap_convert.parity.trace import NetworkTracer, Tracers
 
@@ -44,17 +44,21 @@ def parity_record(
     Returns:
       What ``accuracy_parity`` returns; ``operators``; for integer files ``steps`` (see
       :func:`measure_steps`) and ``gates``; ``drift``, see ``audit_drift``; ``parity_seconds``.
+
+    Raises:
+      ParityError: the file does not pass a gate.
     """
     began = time.monotonic()
     tracers = Tracers(
         NetworkTracer(network), None if quantized is None else NetworkTracer(quantized)
     )
-    record = accuracy_parity(tracers, model, recordings, data=data, decision=decision)
-    record["operators"] = model.bundle.graph.operator_counts()
+    record: dict[str, Any] = {}
     if tracers.quantized is not None:
-        images = first_frames(recordings, _STEPS)
-        record["steps"] = measure_steps(tracers.quantized, model, images)
+        record["steps"] = measure_steps(tracers.quantized, model, first_frames(recordings, _STEPS))
         record["gates"] = to_dicts(judge(record["steps"]))
+        require(record["gates"])
+    record |= accuracy_parity(tracers, model, recordings, data=data, decision=decision)
+    record["operators"] = model.bundle.graph.operator_counts()
     if audit_frames:
         record["drift"] = audit_drift(tracers, model, recordings, frames=audit_frames)
     record["parity_seconds"] = round(time.monotonic() - began, 1)
