@@ -4,10 +4,9 @@ The userland is set up once, without root; each processor runs every model in on
 
     python benchmarks/arm64_setup.py FOLDER && EDGECAP_ARM64_ROOT=FOLDER pytest tests/test_arm64.py
 
-Equal bytes everywhere are what is wanted. They are not what LiteRT 2.3.0 gives: XNNPACK's product
-of two int8 tensors rounds halves to even on x86-64 and up on Arm, and the grids of the recurrent
-step, powers of two, make halves frequent: h is another in some 3 % of its values, by one step. What
-is known to differ is marked so, strictly: once it is equal, its test fails until the mark goes.
+Outputs and every state are equal, byte for byte, frame after frame. That is no accident: XNNPACK's
+product of two int8 tensors rounds halves to even on x86-64 and up on Arm, and the grids of the
+recurrent step are chosen so that there are none (``edgecap_convert.quantization.grids``).
 """
 
 from __future__ import annotations
@@ -40,15 +39,6 @@ DEMO = "gestures-demo"
 #: Recipe → what its cell state is kept in.
 CELLS = {"int8": "float32", "int8-int16": "int16", "int8-full": "int8"}
 MODELS = (DEMO, *CELLS)
-#: What one frame may do to each state, from equal states, in steps: a product's rounding is one. In
-#: int8-full the cell is a sum of two products, and tanh, onto a grid four times as fine, makes h of
-#: it: twice 4, and the rounding of its own product.
-ONE_FRAME = {
-    "int8": {"h": 1, "c": 0},
-    "int8-int16": {"h": 1, "c": 0},
-    "int8-full": {"h": 9, "c": 2},
-}
-_HALVES = "XNNPACK's int8 product rounds halves to even on x86-64 and up on Arm"
 
 
 @pytest.fixture(scope="module")
@@ -152,15 +142,7 @@ def test_both_ran_every_frame_on_the_default_kernels(
 
 
 @pytest.mark.parametrize("cpu", CPUS)
-@pytest.mark.parametrize(
-    "model",
-    [
-        pytest.param(
-            model, marks=pytest.mark.xfail(raises=AssertionError, strict=True, reason=_HALVES)
-        )
-        for model in MODELS
-    ],
-)
+@pytest.mark.parametrize("model", MODELS)
 def test_arm_gives_the_bytes_of_x86(
     model: str, cpu: str, compared: dict[tuple[str, str], Any]
 ) -> None:
@@ -168,39 +150,16 @@ def test_arm_gives_the_bytes_of_x86(
     assert row.equal, row.verdict()
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_both_arm_processors_give_the_same_bytes(
-    model: str, compared: dict[tuple[str, str], Any]
-) -> None:
-    one, other = (compared[model, cpu].there.arrays for cpu in CPUS)
-    for name, values in one.items():
-        assert values.tobytes() == other[name].tobytes(), name
-
-
 @pytest.mark.parametrize("cpu", CPUS)
 @pytest.mark.parametrize("model", MODELS)
-def test_one_frame_is_apart_by_the_rounding_of_a_product(
+def test_the_recorded_outputs_are_repeated_on_arm(
     model: str, cpu: str, compared: dict[tuple[str, str], Any]
 ) -> None:
-    row = compared[model, cpu]
-    steps = row.largest_steps(row.forced)
-    for name, allowed in ONE_FRAME[row.spec.recipe].items():
-        assert steps[name] <= allowed, name
+    golden = compared[model, cpu].there.golden
+    assert golden["passed"], golden
+    assert golden["largest"] == 0, golden
 
 
-@pytest.mark.parametrize("cpu", CPUS)
-@pytest.mark.parametrize("model", MODELS)
-def test_the_file_verifies_on_arm(
-    model: str, cpu: str, compared: dict[tuple[str, str], Any]
-) -> None:
-    assert compared[model, cpu].there.golden["passed"], compared[model, cpu].there.golden
-
-
-@pytest.mark.parametrize("cpu", CPUS)
-def test_the_packaged_model_answers_the_same_on_arm(
-    cpu: str, compared: dict[tuple[str, str], Any]
-) -> None:
-    row = compared[DEMO, cpu]
-    here, there = (run.arrays["output"].argmax(axis=1) for run in (row.here, row.there))
-    assert len(set(here.tolist())) > 2, "a scene in which gestures are seen"
-    assert (here == there).mean() >= 0.98
+def test_the_packaged_model_sees_gestures(compared: dict[tuple[str, str], Any]) -> None:
+    answers = compared[DEMO, CPUS[0]].there.arrays["output"].argmax(axis=1)
+    assert len(set(answers.tolist())) > 2, "one answer throughout would be equal by chance"
