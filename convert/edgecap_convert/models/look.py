@@ -126,11 +126,16 @@ class Look(keras.layers.Layer):
 
     def _heat(self, flat: list[tf.Tensor], training: bool) -> tf.Tensor:
         quantized = self._schedule is not None
-        kernel = grids.fake_quant_weights(self.kernel) if quantized else self.kernel
+        # As (1, C), which is how the file has weights: turned there, they would be no constants.
+        kernels = tf.split(tf.transpose(self.kernel), self.parts, axis=1)
+        if quantized:
+            limit = grids.weight_limits(self.kernel)
+            kernels = [grids.fake_quant_weights(kernel, limit) for kernel in kernels]
         total = None
         # Part by part, since each has a range of its own.
-        for part, weights in zip(flat, tf.split(kernel, self.parts), strict=True):
-            product = tf.matmul(tf.reshape(part, (-1, self.channels)), weights)
+        for part, kernel in zip(flat, kernels, strict=True):
+            rows = tf.reshape(part, (-1, self.channels))
+            product = tf.matmul(rows, kernel, transpose_b=True)
             product = self._rounded("heat", product, training)
             total = product if total is None else self._rounded("heat", total + product, training)
         return tf.reshape(total, (-1, self._cells.shape[0]))

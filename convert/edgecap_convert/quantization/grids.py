@@ -75,9 +75,15 @@ def weight_limits(weights: tf.Tensor, *, channel_axes: int = 0) -> tf.Tensor:
     return tf.maximum(tf.reduce_max(magnitude), _LEAST_LIMIT)
 
 
-def fake_quant_weights(weights: tf.Tensor) -> tf.Tensor:
-    """Symmetric, narrow range (−127…127), one scale for the tensor, from its present values."""
-    limit = weight_limits(weights)
+def fake_quant_weights(weights: tf.Tensor, limit: tf.Tensor | None = None) -> tf.Tensor:
+    """Symmetric, narrow range (−127…127), one scale for the tensor, from its present values.
+
+    Args:
+      weights: what is rounded.
+      limit: that of the whole of which it is a part; by default its own, see ``weight_limits``.
+    """
+    if limit is None:
+        limit = weight_limits(weights)
     return tf.quantization.fake_quant_with_min_max_vars(
         weights, -limit, limit, num_bits=8, narrow_range=True
     )
