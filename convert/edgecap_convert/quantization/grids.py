@@ -46,9 +46,10 @@ SIGMOID = Grid(1 / 256, -128)
 TANH = Grid(1 / 128, 0)
 
 # The product of two values on grids of powers of two is often an exact half of a third such grid's
-# step, and halves go to the even neighbour on x86-64 and up on Arm (XNNPACK's qs8-vmul). Beside the
-# power of two by this much there are none, and both give the same bytes.
-_BESIDE = 1 + 2**-19
+# step, and halves go to the even neighbour on x86-64, up on Arm (XNNPACK's qs8-vmul), and away from
+# zero in the builtin kernels. Below the power of two by this much there are none: what was a half
+# is a little more, so that all of them round it away from zero.
+_BESIDE = 1 - 2**-19
 
 #: The hidden state, −1 … 127/128: a product, o · tanh(c).
 HIDDEN = Grid(_BESIDE / 128, 0)
