@@ -50,6 +50,7 @@ def audited(network: Network, recordings: list[Recording], cell: str) -> dict:
     return audit_drift(tracers, model, recordings, frames=600)
 
 
+@pytest.mark.slow
 def test_an_int8_cell_that_stalls_is_visible(network: Network, recordings: list[Recording]) -> None:
     kept = {cell: audited(network, recordings, cell) for cell in ("float32", "int8")}
     sound, coarse = kept["float32"], kept["int8"]

@@ -136,6 +136,7 @@ def clip_gates(model: Any) -> None:
                 tensor.quantization.scale = np.array([1 / 64], np.float32)
 
 
+@pytest.mark.slow
 def test_a_clipped_gate_range_is_refused_and_named_first(
     quantized: Network, tracer: NetworkTracer, sound: bytes, images: np.ndarray
 ) -> None:
@@ -149,6 +150,7 @@ def test_a_clipped_gate_range_is_refused_and_named_first(
     assert first["tensor"].startswith("lstm1/")
 
 
+@pytest.mark.slow
 def test_calibration_from_a_single_step_is_named_first(images: np.ndarray) -> None:
     """From a state of zero, outputs hardly move: their range is far too small for what follows."""
     network = lively_network()

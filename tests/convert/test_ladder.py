@@ -51,6 +51,7 @@ def test_the_rungs_give_up_speed_for_accuracy() -> None:
     assert ladder.loss_points(0.10, 0.11, "regression") == pytest.approx(10.0)
 
 
+@pytest.mark.slow
 def test_the_first_rung_within_the_budget_is_taken(
     run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,6 +154,7 @@ def test_calibration_does_not_go_on_with_a_stopped_training(run: Run, begun: str
     _checkpoints(run).clear()
 
 
+@pytest.mark.slow
 def test_another_recipe_does_not_go_on_with_a_stopped_training(run: Run) -> None:
     material = open_material(run.data, run.config, seed=run.seed)
     # Were it gone on with, it would be told as damaged.

@@ -18,6 +18,7 @@ from edgecap_convert.training.predict import NetworkPredictor
 import edgecap
 from edgecap.errors import ConfigError
 from edgecap.golden import check_golden
+from edgecap.interpreter import open_interpreter
 from tests.convert.conftest import SmallRun
 from tests.convert.test_network import MEMORIES, NECKS, lively_network, normalize, scenes
 from tests.convert.tiny import answered, refused
@@ -124,8 +125,18 @@ def test_a_graph_without_the_island_is_left_as_it_is() -> None:
     quantized = network.quantized(cell="int16")
     quantized.clip(normalize(tf.constant(scenes(2, 12))), training=True)
     model = convert_step(quantized)
-    assert edgecap.flatbuffer.read_graph(model).operators
-    assert edgecap.flatbuffer.read_graph(make_cell_integer(model, "int16")).signatures
+    graph = edgecap.flatbuffer.read_graph(model)
+    same = edgecap.flatbuffer.read_graph(make_cell_integer(model, "int16"))
+    assert [o.name for o in same.operators] == [o.name for o in graph.operators]
+    assert not [t.name for t in same.tensors if t.dtype.startswith("float")]
+    one, other = (open_interpreter(each)[0] for each in (model, make_cell_integer(model, "int16")))
+    for side, each in ((graph, one), (same, other)):
+        inputs, _ = side.signatures["step"]
+        image = np.random.default_rng(0).integers(-128, 128, side.tensors[inputs["image"]].shape)
+        each.set_tensor(inputs["image"], image.astype(np.int8))
+        each.invoke()
+    outputs = [side.signatures["step"][1]["logits"] for side in (graph, same)]
+    np.testing.assert_array_equal(one.get_tensor(outputs[0]), other.get_tensor(outputs[1]))
 
 
 @pytest.mark.slow

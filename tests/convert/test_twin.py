@@ -24,7 +24,7 @@ def network() -> Network:
     return lively_network(neck=NECKS["difference"])
 
 
-@pytest.fixture(scope="module", params=["float32", "int8"])
+@pytest.fixture(scope="module", params=["int8", pytest.param("float32", marks=pytest.mark.slow)])
 def model(request: pytest.FixtureRequest, network: Network) -> StreamingModel:
     """The same network with a float cell, and with one of 8 bits."""
     return model_of(calibrated(network, scenes(3, 24), request.param))
@@ -98,6 +98,7 @@ def test_every_quantised_tensor_is_probed(model: StreamingModel, images: np.ndar
         assert any(f"gates/{gate}/" in name for name in names)
 
 
+@pytest.mark.slow
 def test_the_doctor_orders_what_it_finds(
     network: Network, model: StreamingModel, images: np.ndarray
 ) -> None:
