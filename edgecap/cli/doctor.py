@@ -68,7 +68,7 @@ def _print(result: dict[str, Any]) -> None:
             row["part"],
             f"{row['snr_db']:.1f} dB",
             f"{row['gain_db']:+.1f} dB",
-            f"{row['same_answers'] * 100:.2f} %",
+            f"{row['same_answers'] * 100:.2f} %" if "same_answers" in row else "–",
         ]
         for row in result["put_back"]
     ]

@@ -61,7 +61,8 @@ def audit_drift(
       frames: at least so many. seed: of the order, and of the noise.
 
     Returns:
-      ``frames``, ``seconds`` (of the stream), ``same_answers`` (with ``float`` and ``fake_quant``),
+      ``frames``, ``seconds`` (of the stream), ``same_answers`` (with ``float`` and ``fake_quant``;
+      none of a regression),
       ``tensors`` (difference to what the file was made of, in steps, see ``steps.summary``),
       ``blocks`` (the course of the errors), ``units`` (how often each state's units saturate and
       stall), ``trend``, ``reset_every_s`` (``None``: never) and ``verdict``.
@@ -89,6 +90,8 @@ def _stretches(
     found, left = [], _DISTINCT
     for recording in recordings:
         for first in range(0, len(recording.images), _LONGEST):
+            if left <= 0:
+                break
             found.append(seen(recording.images[first : first + _LONGEST]))
             left -= len(found[-1].images)
         if left <= 0:
@@ -202,6 +205,9 @@ class _Course:
         same = {name: np.concatenate(values) for name, values in self.same.items()}
         if not has_origin:
             del same["fake_quant"]
+        if self.model.spec.task == "regression":
+            # Values are near or far, never the same.
+            same = {}
         errors = {name: np.concatenate(values) for name, values in self.errors.items()}
         trend = _trend(np.array([relative[block].mean() for block in blocks]))
         reset = _reset_every(trend, len(blocks[0]) / rate)
@@ -218,7 +224,9 @@ class _Course:
                     name: [round(float(error[b].mean()), 4) for b in blocks]
                     for name, error in errors.items()
                 },
-                "same_as_float": [round(float(same["float"][b].mean()), 4) for b in blocks],
+                "same_as_float": [
+                    round(float(same["float"][b].mean()), 4) for b in blocks if "float" in same
+                ],
             },
             "units": units,
             "trend": {name: round(trend[name], 4) for name in ("growth", "t")}

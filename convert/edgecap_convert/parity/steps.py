@@ -87,19 +87,19 @@ class FreeRunning:
 
     Attributes:
       difference: of logits and states at every frame.
-      same: ``(N,)``, whether the answers are the same.
+      same: ``(N,)``, whether the answers are the same; ``None`` of a regression.
       off_share: rms of the logits' difference, as a share of their deviation.
     """
 
     difference: Difference
-    same: npt.NDArray[np.bool_]
+    same: npt.NDArray[np.bool_] | None
     off_share: float
 
     def to_dict(self) -> dict[str, Any]:
-        return self.difference.to_dict() | {
-            "same_answers": round(float(self.same.mean()), 5),
-            "off_share": round(self.off_share, 5),
-        }
+        told = self.difference.to_dict() | {"off_share": round(self.off_share, 5)}
+        if self.same is not None:
+            told["same_answers"] = round(float(self.same.mean()), 5)
+        return told
 
 
 def free_running(
@@ -120,7 +120,8 @@ def free_running(
     off = float(np.sqrt(((found.logits - expected.logits) ** 2).mean()))
     # What hardly varies is not held against itself: one step is its least.
     signal = max(float(expected.logits.std()), 4 * step_of(model.spec.output.tensor))
-    same = same_answers(found.logits, expected.logits, model.spec.task)
+    task = model.spec.task
+    same = None if task == "regression" else same_answers(found.logits, expected.logits, task)
     return FreeRunning(Difference(errors), same, off / signal)
 
 
