@@ -31,7 +31,7 @@ SMALL = {
     "encoder": {"height": 64, "width": 64},
     "lstm": {"units": 48},
     "scenes": 220,
-    "audit_frames": 2000,
+    "audit_frames": 400,
     "pretrain": {"steps": 500, "batch": 96},
     "recurrent": {"steps": 900, "batch": 24, "length": 36, "validate_every": 150},
     "joint": {"steps": 4, "batch": 4, "length": 12, "validate_every": 4},

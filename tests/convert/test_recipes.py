@@ -42,12 +42,10 @@ def test_every_recipe_says_what_each_part_is_kept_in() -> None:
         recipe_named("int4")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=[] if name == "int8-int16" else pytest.mark.slow)
-        for name in RECIPES
-    ],
+    RECIPES,
 )
 def test_every_recipe_converts_verifies_and_streams(
     name: str, small_run: SmallRun, moving_frames: np.ndarray, tmp_path: Path

@@ -102,6 +102,7 @@ def unbroken(
     return training, Result.of(training.run(), training.network)
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_to_the_same_weights(
     config: TrainConfig,
     material: TrainingData,

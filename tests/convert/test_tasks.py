@@ -42,6 +42,7 @@ def write_places(folder: Path, count: int) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_values_are_learnt_and_kept_in_int8(
     config: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

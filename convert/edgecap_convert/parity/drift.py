@@ -209,8 +209,8 @@ class _Course:
             # Values are near or far, never the same.
             same = {}
         errors = {name: np.concatenate(values) for name, values in self.errors.items()}
-        trend = _trend(np.array([relative[block].mean() for block in blocks]))
-        reset = _reset_every(trend, len(blocks[0]) / rate)
+        trend = error_trend(np.array([relative[block].mean() for block in blocks]))
+        reset = reset_every(trend, len(blocks[0]) / rate)
         units = {name: _told(found) for name, found in self.units.items()}
         return {
             "frames": len(off),
@@ -245,7 +245,7 @@ class _Course:
         }
 
 
-def _trend(errors: npt.NDArray[np.float64]) -> dict[str, Any]:
+def error_trend(errors: npt.NDArray[np.float64]) -> dict[str, Any]:
     """By how much the error grows from the first third to the last, and how sure that is."""
     kept = errors[math.ceil(_WARM_UP * len(errors)) :]
     if len(kept) < 6 or not kept.any():
@@ -259,7 +259,7 @@ def _trend(errors: npt.NDArray[np.float64]) -> dict[str, Any]:
     return {"growth": growth, "t": slope / max(deviation, 1e-12), "errors": kept}
 
 
-def _reset_every(trend: dict[str, Any], block_s: float) -> float | None:
+def reset_every(trend: dict[str, Any], block_s: float) -> float | None:
     """After how many seconds the error has grown too much; ``None`` if it does not grow."""
     if not (trend["growth"] > _GROWTH and trend["t"] > _SURE):
         return None
