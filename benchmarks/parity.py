@@ -61,6 +61,10 @@ def measure(path: Path, frames: int) -> dict[str, Any]:
             for kernels in _KERNELS
         },
         "whole_step": each_step(tracers.quantized, open_model(model, spec), images).to_dict(),
+        "units": {
+            name: {what: told["mean"] for what, told in units.items() if what != "units"}
+            for name, units in drift["units"].items()
+        },
         "free_running": {
             name: drift[name]
             for name in (
