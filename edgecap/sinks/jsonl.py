@@ -11,10 +11,10 @@ from typing import Any
 
 from edgecap.errors import ReaderGoneError, SinkError
 from edgecap.predictions import ClassPrediction, MultiLabelPrediction, RegressionPrediction
-from edgecap.sinks.base import Result
+from edgecap.sinks.base import Result, Sink
 
 
-class JsonLines:
+class JsonLines(Sink):
     """Writes ``frame``, ``timestamp_s`` and the answer; a reader sees each line at once.
 
     * Classification: ``label``, ``score``, ``probabilities`` (label → number) and ``event``,

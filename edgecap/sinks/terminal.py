@@ -13,12 +13,12 @@ from edgecap.predictions import (
     Prediction,
     RegressionPrediction,
 )
-from edgecap.sinks.base import Result
+from edgecap.sinks.base import Result, Sink
 
 _BAR_COLUMNS = 16
 
 
-class LiveLine:
+class LiveLine(Sink):
     """Rewrites one line per frame on a terminal; elsewhere prints events only.
 
     Args:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
+from edgecap.notices import Notice
 from edgecap.preprocess import Image
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,11 @@ class Source(Protocol):
     name: str
     live: bool
     rate_hz: float | None
+    told: Callable[[Notice], None] | None
 
     def __iter__(self) -> Iterator[Frame]: ...
+
+    def stop(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -55,7 +62,28 @@ class Source(Protocol):
 
 
 class ClosingSource:
-    """The context manager's half of a source."""
+    """What sources have in common: the context manager, and how they tell what they meet.
+
+    Attributes:
+      told: called with what a person should know, in the thread that asks for frames; ``None``:
+        nobody listens, and it goes to the log.
+    """
+
+    told: Callable[[Notice], None] | None = None
+
+    def tell(self, kind: str, told: str, timestamp_s: float) -> None:
+        """Tells of something; see :mod:`edgecap.notices`."""
+        notice = Notice(kind, told, timestamp_s, getattr(self, "name", ""))
+        if self.told is not None:
+            self.told(notice)
+        else:
+            _log.warning("%s", notice.told)
+
+    def stop(self) -> None:
+        """Ends the frames soon: whoever waits for one is let go. From any thread or handler.
+
+        Sources whose frames never keep one waiting need not do anything.
+        """
 
     def close(self) -> None:
         """Gives back what the source holds; may be called twice."""
