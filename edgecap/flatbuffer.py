@@ -57,6 +57,7 @@ _OPERATORS = {
     44: "UNIDIRECTIONAL_SEQUENCE_LSTM",
     45: "STRIDED_SLICE",
     49: "SPLIT",
+    53: "CAST",
     55: "MAXIMUM",
     57: "MINIMUM",
     82: "REDUCE_MAX",

@@ -6,7 +6,8 @@ The userland is set up once, without root; each processor runs every model in on
 
 Outputs and every state are equal, byte for byte, frame after frame. That is no accident: XNNPACK's
 product of two int8 tensors rounds halves to even on x86-64 and up on Arm, and the grids of the
-recurrent step are chosen so that there are none (``edgecap_convert.quantization.grids``).
+recurrent step are chosen so that there are none (``edgecap_convert.quantization.grids``); and
+SOFTMAX is that of 16 bits, the same everywhere (``edgecap_convert.export.integer_softmax``).
 """
 
 from __future__ import annotations
@@ -34,11 +35,15 @@ _VARIABLE = "EDGECAP_ARM64_ROOT"
 _BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 _FRAMES = 200
 
+#: The state that tells an attending neck whether there was a frame before.
+RUNNING = "running"
 CPUS = ("cortex-a72", "cortex-a76")
 DEMO = "gestures-demo"
 #: Recipe → what its cell state is kept in.
 CELLS = {"int8": "float32", "int8-int16": "int16", "int8-full": "int8"}
-MODELS = (DEMO, *CELLS)
+#: What looks at a place and back in time, with one SOFTMAX for each: recipe by recipe again.
+ATTENDING = {f"attending-{recipe}": recipe for recipe in CELLS}
+MODELS = (DEMO, *CELLS, *ATTENDING)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +75,7 @@ def userland(benchmark: ModuleType) -> Any:
 def paths(demo_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The packaged model, and a small one of each integer recipe: MobileNetV2, α = 0.35, 64 px."""
     pytest.importorskip("tensorflow", reason="needs the extra 'convert'")
-    from tests.convert.test_network import lively_network, scenes
+    from tests.convert.test_network import MEMORIES, NECKS, lively_network, scenes
 
     folder = tmp_path_factory.mktemp("models")
     network, images = lively_network(), scenes(2, 12)
@@ -78,6 +83,10 @@ def paths(demo_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     for recipe, cell in CELLS.items():
         made[recipe] = folder / f"{recipe}.tflite"
         convert(network, images, recipe, cell, made[recipe])
+    attending = lively_network(8, NECKS["attend to motion"], MEMORIES["attention"])
+    for name, recipe in ATTENDING.items():
+        made[name] = folder / f"{name}.tflite"
+        convert(attending, images, recipe, CELLS[recipe], made[name])
     return made
 
 
@@ -137,6 +146,9 @@ def test_both_ran_every_frame_on_the_default_kernels(
         values = row.there.arrays[name]
         assert len(values) == len(row.here.arrays[name]) == _FRAMES
         assert values.dtype == row.here.arrays[name].dtype
+        if name == RUNNING:
+            # 0 before the first frame and 1 ever after.
+            continue
         varied = np.ptp(values.reshape(_FRAMES, -1).astype(np.float64), axis=0) > 0
         assert varied.mean() > 0.5, f"{name} must vary for this to mean anything"
 

@@ -10,8 +10,13 @@ import numpy.typing as npt
 from tensorflow.lite.python import schema_py_generated as schema
 
 from edgecap.flatbuffer import IDENTIFIER
+from edgecap_convert.quantization.grids import Grid
 
-FLOAT = schema.TensorType.FLOAT32
+FLOAT, INT8, INT16 = (
+    schema.TensorType.FLOAT32,
+    schema.TensorType.INT8,
+    schema.TensorType.INT16,
+)
 Op = schema.BuiltinOperator
 
 
@@ -30,6 +35,14 @@ def pack(model: Any) -> bytes:
 def code_of(model: Any, operator: Any) -> int:
     """Which builtin operator it is."""
     return _number(model.operatorCodes[operator.opcodeIndex])
+
+
+def set_grid(tensor: Any, dtype: int, grid: Grid) -> None:
+    """Makes what is computed an integer on a grid."""
+    tensor.type = dtype
+    tensor.quantization = schema.QuantizationParametersT()
+    tensor.quantization.scale = np.array([grid.scale], np.float32)
+    tensor.quantization.zeroPoint = np.array([grid.zero_point], np.int64)
 
 
 def code_index(model: Any, code: int, version: int) -> int:
@@ -51,15 +64,20 @@ def operator(
     """A new operator; ``options``: the name of its table of options, left at the defaults."""
     made = schema.OperatorT()
     made.opcodeIndex = code_index(model, code, version)
-    made.inputs, made.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
+    made.inputs, made.outputs = indices(inputs), indices([output])
     if options:
         made.builtinOptionsType = getattr(schema.BuiltinOptions, options)
         made.builtinOptions = getattr(schema, options + "T")()
     return made
 
 
+def indices(numbers: list[int]) -> npt.NDArray[np.int32]:
+    """A list of tensors, as the schema has it."""
+    return np.array(numbers, np.int32)
+
+
 def add_tensor(graph: Any, like: Any, name: bytes) -> int:
-    """A float tensor of another's shape, at the end of the table; its number."""
+    """A float tensor of another's shape, at the end of the table; returns its number."""
     made = schema.TensorT()
     made.shape, made.shapeSignature = like.shape, None
     made.type, made.buffer, made.name = FLOAT, 0, name

@@ -50,7 +50,7 @@ def make_head_float(
     fb.set_constant(parsed, graph.tensors[weights], kernel.T)
     fb.set_constant(parsed, graph.tensors[biases], bias)
     real = fb.add_tensor(graph, graph.tensors[hidden], b"head/hidden")
-    head.inputs = np.array([real, weights, biases], np.int32)
+    head.inputs = fb.indices([real, weights, biases])
     head.opcodeIndex = fb.code_index(parsed, fb.Op.FULLY_CONNECTED, 1)
     opened = fb.operator(parsed, fb.Op.DEQUANTIZE, 2, [hidden], real, "DequantizeOptions")
     graph.operators.insert(at, opened)

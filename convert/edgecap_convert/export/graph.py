@@ -24,6 +24,7 @@ from edgecap.native import native_stderr_to_log
 from edgecap.quantization import dequantize
 from edgecap_convert.export.float_head import make_head_float
 from edgecap_convert.export.integer_cell import make_cell_integer
+from edgecap_convert.export.integer_softmax import make_softmax_portable
 from edgecap_convert.models.along import NECK_STATES
 from edgecap_convert.models.network import Network
 
@@ -161,6 +162,7 @@ def _convert(
     layers = network.config.lstm.layers if float_layers is None else float_layers
     _check_float(graph, layers=layers)
     _check_biases(model, graph)
+    model = make_softmax_portable(model)
     if layers and network.cell != "float32":
         model = make_cell_integer(model, network.cell)
     if network.float_head and LOGITS in graph.signatures[SIGNATURE][1]:

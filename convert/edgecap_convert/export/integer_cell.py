@@ -17,17 +17,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import flatbuffers
 import numpy as np
-from tensorflow.lite.python import schema_py_generated as schema
 
 from edgecap.errors import ConfigError
-from edgecap.flatbuffer import IDENTIFIER
+from edgecap_convert.export import flatbuffers as fb
 from edgecap_convert.models.recurrent import CELL_CLIP
 from edgecap_convert.quantization.grids import CELLS, FADED, PRODUCTS, Grid
-
-_FLOAT = schema.TensorType.FLOAT32
-_Op = schema.BuiltinOperator
 
 
 @dataclass(frozen=True)
@@ -36,7 +31,8 @@ class _Integer:
 
     Attributes:
       dtype: of its tensors.
-      versions: of the operators, as ``tensorflow/compiler/mlir/lite/tools/versioning`` has them.
+      versions: of the operators, as ``tensorflow/compiler/mlir/lite/tools/versioning`` has them
+        for their inputs.
       gate: grid of f, i and g in that type; ``None``: as they are.
     """
 
@@ -47,11 +43,11 @@ class _Integer:
 
 _INTEGERS = {
     "int16": _Integer(
-        schema.TensorType.INT16,
-        {_Op.QUANTIZE: 2, _Op.MUL: 4, _Op.ADD: 3, _Op.TANH: 3},
+        fb.INT16,
+        {fb.Op.QUANTIZE: 1, fb.Op.MUL: 4, fb.Op.ADD: 3, fb.Op.TANH: 3},
         Grid(1 / 32768, 0, bits=16),
     ),
-    "int8": _Integer(schema.TensorType.INT8, {_Op.MUL: 2, _Op.ADD: 2, _Op.TANH: 2}, None),
+    "int8": _Integer(fb.INT8, {fb.Op.MUL: 2, fb.Op.ADD: 2, fb.Op.TANH: 2}, None),
 }
 
 
@@ -73,7 +69,7 @@ def make_cell_integer(model: bytes, cell: str) -> bytes:
 
 class _Rewrite:
     def __init__(self, model: bytes, cell: str) -> None:
-        self._model = schema.ModelT.InitFromPackedBuf(model, 0)
+        self._model = fb.parse(model)
         self._graph = self._model.subgraphs[0]
         self._kind, self._cell = _INTEGERS[cell], CELLS[cell]
         self._faded, self._product = FADED[cell], PRODUCTS[cell]
@@ -91,36 +87,31 @@ class _Rewrite:
         self._graph.operators = kept
         self._apply()
         self._drop_unused()
-        left = [t.name for t in self._graph.tensors if t.type == _FLOAT]
+        left = [t.name for t in self._graph.tensors if t.type == fb.FLOAT]
         if left:
             raise ConfigError(
                 f"the cell state could not be made an integer: float stays in {left}. "
                 "Please report it with the version of TensorFlow"
             )
-        builder = flatbuffers.Builder(1 << 20)
-        builder.Finish(self._model.Pack(builder), IDENTIFIER)
-        return bytes(builder.Output())
+        return fb.pack(self._model)
 
     def _is_float(self, operator: Any) -> bool:
         touched = [*operator.inputs, *operator.outputs]
-        return any(self._graph.tensors[i].type == _FLOAT for i in touched if i >= 0)
-
-    def _code(self, operator: Any) -> int:
-        entry = self._model.operatorCodes[operator.opcodeIndex]
-        return int(max(entry.builtinCode, entry.deprecatedBuiltinCode))
+        return any(self._graph.tensors[i].type == fb.FLOAT for i in touched if i >= 0)
 
     def _rewritten(self, operator: Any) -> Any | None:
         """The operator in integers; ``None`` where it goes."""
-        code = self._code(operator)
+        code = fb.code_of(self._model, operator)
         first, out = int(operator.inputs[0]), int(operator.outputs[0])
-        if code == _Op.DEQUANTIZE:
+        if code == fb.Op.DEQUANTIZE:
             self._gates.add(out)
             if self._kind.gate is None:
                 self._same[out] = first
                 return None
             self._retype(out, self._kind.gate)
-            return self._with(operator, _Op.QUANTIZE, schema.QuantizeOptionsT(), "QuantizeOptions")
-        if code == _Op.MUL:
+            # int8 → int16, which is a QUANTIZE of version 2.
+            return fb.operator(self._model, fb.Op.QUANTIZE, 2, [first], out, "QuantizeOptions")
+        if code == fb.Op.MUL:
             inputs = [int(i) for i in operator.inputs]
             gated = [i in self._gates for i in inputs]
             for tensor, gate in zip(inputs, gated, strict=True):
@@ -128,17 +119,17 @@ class _Rewrite:
                     # The carried c, as it comes in.
                     self._retype(tensor, self._cell)
             self._retype(out, self._product if all(gated) else self._faded)
-        elif code == _Op.ADD:
+        elif code == fb.Op.ADD:
             self._retype(out, self._cell)
             operator.builtinOptions.potScaleInt16 = False
-        elif code in (_Op.MINIMUM, _Op.MAXIMUM):
+        elif code in (fb.Op.MINIMUM, fb.Op.MAXIMUM):
             self._check_clip(operator)
             self._same[out] = first
             return None
-        elif code == _Op.TANH:
+        elif code == fb.Op.TANH:
             grid = self._kind.gate or Grid(1 / 128, 0)
             self._retype(out, grid)
-        elif code == _Op.QUANTIZE:
+        elif code == fb.Op.QUANTIZE:
             if self._kind.gate is None:
                 self._same[out] = first
                 return None
@@ -147,12 +138,13 @@ class _Rewrite:
                 f"the cell state cannot be made an integer: unexpected operator {code}. "
                 "Please report it with the version of TensorFlow"
             )
-        return self._with(operator, code)
+        operator.opcodeIndex = fb.code_index(self._model, code, self._kind.versions[code])
+        return operator
 
     def _check_clip(self, operator: Any) -> None:
         limits = self._graph.tensors[int(operator.inputs[1])]
-        raw = self._model.buffers[limits.buffer].data
-        values = np.frombuffer(bytes(raw if raw is not None else b""), np.float32)
+        raw = fb.constant(self._model, limits)
+        values = np.frombuffer(b"" if raw is None else raw.tobytes(), np.float32)
         if values.size == 0 or not np.all(np.abs(values) == CELL_CLIP):
             raise ConfigError(
                 f"the cell state cannot be made an integer: expected it clipped at {CELL_CLIP:g}; "
@@ -160,27 +152,7 @@ class _Rewrite:
             )
 
     def _retype(self, index: int, grid: Grid) -> None:
-        tensor = self._graph.tensors[index]
-        tensor.type = self._kind.dtype
-        tensor.quantization = schema.QuantizationParametersT()
-        tensor.quantization.scale = np.array([grid.scale], np.float32)
-        tensor.quantization.zeroPoint = np.array([grid.zero_point], np.int64)
-
-    def _with(self, operator: Any, code: int, options: Any = None, kind: str | None = None) -> Any:
-        """The operator under the code and version of its new types."""
-        version, entries = self._kind.versions[code], self._model.operatorCodes
-        known = [(max(e.builtinCode, e.deprecatedBuiltinCode), e.version) for e in entries]
-        if (code, version) not in known:
-            entry = schema.OperatorCodeT()
-            entry.builtinCode, entry.deprecatedBuiltinCode = code, min(code, 127)
-            entry.version = version
-            entries.append(entry)
-            known.append((code, version))
-        operator.opcodeIndex = known.index((code, version))
-        if kind is not None:
-            operator.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
-            operator.builtinOptions = options
-        return operator
+        fb.set_grid(self._graph.tensors[index], self._kind.dtype, grid)
 
     def _renamed(self, index: int) -> int:
         while index in self._same:

@@ -96,6 +96,8 @@ class _Rewrite:
         # Tensor → its float form; and those whose original form is there too.
         self._real: dict[int, int] = {}
         self._kept: set[int] = set()
+        # Those whose integers mean something else than their float form: a zero-point was dropped.
+        self._shifted: set[int] = set()
         self._states = self._paired_states()
         # Inputs and outputs of the file that become float.
         self._ends: set[int] = set()
@@ -112,7 +114,8 @@ class _Rewrite:
                 self._kept |= {int(i) for i in operator.outputs}
         self._close()
         self._graph.operators = self._made
-        return Twin(fb.pack(self._model), dict(self._real))
+        same = {index: real for index, real in self._real.items() if index not in self._shifted}
+        return Twin(fb.pack(self._model), same)
 
     def _is_real(self, index: int) -> bool:
         return bool(self._graph.tensors[index].type == fb.FLOAT)
@@ -145,9 +148,11 @@ class _Rewrite:
     def _float(self, operator: Any, *, cell: bool) -> None:
         code = fb.code_of(self._model, operator)
         first, out = int(operator.inputs[0]), int(operator.outputs[0])
-        if code in (fb.Op.DEQUANTIZE, fb.Op.QUANTIZE):
+        if code in (fb.Op.DEQUANTIZE, fb.Op.QUANTIZE, fb.Op.CAST):
             # What only changes the grid has nothing to do.
             self._real[out] = self._value(first)
+            if code == fb.Op.CAST:
+                self._shifted.add(out)
             return
         operator.inputs = self._all(operator.inputs, self._value)
         limits = [self._limit(int(i)) for i in operator.outputs]

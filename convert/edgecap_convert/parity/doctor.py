@@ -165,7 +165,7 @@ def _wasted(probes: list[Probe]) -> list[Finding]:
 
 def _sources(probes: list[Probe]) -> list[Probe]:
     """Those that compute; the others only hand on what they are given."""
-    idle = ("RESHAPE", "SPLIT", "STRIDED_SLICE", "CONCATENATION", "QUANTIZE", "PAD")
+    idle = ("RESHAPE", "SPLIT", "STRIDED_SLICE", "CONCATENATION", "QUANTIZE", "CAST", "PAD")
     return [each for each in probes if each.operator not in idle]
 
 

@@ -119,10 +119,16 @@ def _probes(graph: Graph, watched: list[_Watched]) -> list[Probe]:
         for index in operator.outputs
     }
     known = {each.index for each in watched}
+
+    def source(index: int) -> int:
+        """What a CAST, which is no tensor to compare, hands on."""
+        maker = makers.get(index)
+        return maker[0].inputs[0] if maker is not None and maker[0].name == "CAST" else index
+
     probes = []
     for each in watched:
         operator, part = makers[each.index]
-        read = tuple(i for i in operator.inputs if i in known)
+        read = tuple(i for i in map(source, operator.inputs) if i in known)
         probes.append(each.told(graph.tensors[each.index].name, part, operator.name, read))
     return probes
 
