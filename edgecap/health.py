@@ -48,7 +48,13 @@ class Health:
 
 @dataclass
 class Monitor:
-    """Gathers what :class:`Health` tells; memory does not grow with time."""
+    """Counts what a run does, for :class:`Health`; memory does not grow with time.
+
+    Attributes:
+      frames, processed, dropped, resets, events, restarts: see :class:`Health`.
+      seconds: how long the run took, once it is over.
+      step_ms, latency_ms: of the latest steps.
+    """
 
     frames: int = 0
     processed: int = 0
@@ -56,6 +62,7 @@ class Monitor:
     resets: int = 0
     events: int = 0
     restarts: int = 0
+    seconds: float = 0.0
     step_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_STEPS))
     latency_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_STEPS))
     _times_s: deque[float] = field(default_factory=lambda: deque(maxlen=_STEPS))

@@ -2,43 +2,137 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from edgecap.rate import RateGate
-from edgecap.sinks.base import Result, Sink
-from edgecap.sources.base import Source
+from edgecap.errors import ConfigError
+from edgecap.health import Health, Monitor
+from edgecap.lane import DEFAULT_MAX_GAP_S, Lane
+from edgecap.notices import Notice
+from edgecap.sinks.base import RunInfo, Sink
+from edgecap.sources.base import Frame, Source
+from edgecap.sources.merged import Merged
 from edgecap.streaming import Stream
+
+__all__ = ["DEFAULT_MAX_GAP_S", "Pipeline", "run"]
 
 _log = logging.getLogger(__name__)
 
-DEFAULT_MAX_GAP_S = 2.0
-# A pause is no gap before this many frames are missing, however slow the model.
-_LEAST_GAP_PERIODS = 3
 
+class Pipeline:
+    """Streams sources through models until they end or it is stopped.
 
-@dataclass
-class Report:
-    """What a run did.
+    Args:
+      sources: opened; closed by the caller. Their names tell the cameras apart.
+      streams: one for each source, each of its own; they may be of one model.
+      sinks: told of every processed frame, in order; closed by the caller.
+      max_frames: stop after so many processed frames.
+      max_gap_s: after a longer pause between frames, and one of more than three frame periods, the
+        state is reset.
 
-    Attributes:
-      frames: read from the source. processed: of these, given to the model.
-      resets: times that the state was reset because of a gap.
-      events: starts reported.
-      seconds: wall-clock time.
-      step_ms: times of the last 10,000 steps, preprocessing and decision included.
+    Raises:
+      ConfigError: as many streams as sources are needed, and at least one of each.
     """
 
-    frames: int = 0
-    processed: int = 0
-    resets: int = 0
-    events: int = 0
-    seconds: float = 0.0
-    step_ms: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        streams: Sequence[Stream[Any]],
+        sinks: Sequence[Sink] = (),
+        *,
+        max_frames: int | None = None,
+        max_gap_s: float = DEFAULT_MAX_GAP_S,
+    ) -> None:
+        if not sources or len(sources) != len(streams):
+            raise ConfigError(
+                "expected at least one source, and a stream for each; got "
+                f"{len(sources)} source(s) and {len(streams)} stream(s)"
+            )
+        self._sources, self._sinks = tuple(sources), tuple(sinks)
+        self._max_frames = max_frames
+        self._monitor = Monitor()
+        self._merged = Merged(sources) if len(sources) > 1 else None
+        self._stopping = False
+        names = camera_names([source.name for source in sources])
+        self._lanes = [
+            Lane(
+                name,
+                stream,
+                live=source.live,
+                max_gap_s=max_gap_s,
+                monitor=self._monitor,
+                tell=self.tell,
+            )
+            for name, source, stream in zip(names, sources, streams, strict=True)
+        ]
+        self._spec = streams[0].model.spec
+
+    def health(self) -> Health:
+        """How it does; from any thread."""
+        return self._monitor.health()
+
+    def stop(self) -> None:
+        """Ends the run soon; from any thread, but not from a signal's handler."""
+        self._stopping = True
+        if self._merged is not None:
+            self._merged.stop()
+        for source in self._sources:
+            source.stop()
+
+    def run(self) -> Monitor:
+        """Runs to the end.
+
+        Returns:
+          What was done; also after ``KeyboardInterrupt``, which ends the run in good order.
+
+        Raises:
+          SourceError: a source failed, and no other one is left.
+          SinkError: a sink cannot be written to.
+        """
+        monitor = self._monitor
+        info = RunInfo(self._spec, tuple(lane.name for lane in self._lanes), self.health)
+        for sink in self._sinks:
+            sink.begin(info)
+        began = time.perf_counter()
+        try:
+            for number, item in self._items():
+                if isinstance(item, Notice):
+                    self.tell(dataclasses.replace(item, camera=self._lanes[number].name))
+                    continue
+                result = self._lanes[number].take(item)
+                if result is not None:
+                    for sink in self._sinks:
+                        sink.write(result)
+                    if monitor.processed == self._max_frames:
+                        break
+                if self._stopping:
+                    break
+        except KeyboardInterrupt:
+            _log.info("stopped by the user")
+        monitor.seconds = time.perf_counter() - began
+        return monitor
+
+    def tell(self, notice: Notice) -> None:
+        """Hands a notice to the log and to all sinks; in the thread of the run."""
+        if notice.kind == "back":
+            self._monitor.restarts += 1
+        level = logging.INFO if notice.kind in ("steady", "back", "recorded") else logging.WARNING
+        where = f"{notice.camera}: " if notice.camera else ""
+        _log.log(level, "%s%s", where, notice.told)
+        for sink in self._sinks:
+            sink.notice(notice)
+
+    def _items(self) -> Iterator[tuple[int, Frame | Notice]]:
+        if self._merged is not None:
+            yield from self._merged
+            return
+        (source,) = self._sources
+        source.told = self.tell
+        for frame in source:
+            yield 0, frame
 
 
 def run(
@@ -48,49 +142,18 @@ def run(
     *,
     max_frames: int | None = None,
     max_gap_s: float = DEFAULT_MAX_GAP_S,
-) -> Report:
-    """Streams a source through a model until it ends.
+) -> Monitor:
+    """Streams one source through a model until it ends; see :class:`Pipeline`."""
+    return Pipeline([source], [stream], sinks, max_frames=max_frames, max_gap_s=max_gap_s).run()
 
-    Args:
-      source: opened; closed by the caller.
-      stream: carries the state.
-      sinks: told of every processed frame, in order.
-      max_frames: stop after this many processed frames.
-      max_gap_s: after a longer pause between frames, and one of more than three frame periods,
-        the state is reset.
 
-    Returns:
-      What was done; also after ``KeyboardInterrupt``, which ends the run in good order.
-    """
-    report = Report()
-    rate_hz = stream.model.spec.rate_hz
-    gate = RateGate(rate_hz)
-    max_gap_s = max(max_gap_s, _LEAST_GAP_PERIODS / rate_hz)
-    began = time.perf_counter()
-    last_s: float | None = None
-    try:
-        for frame in source:
-            report.frames += 1
-            if not gate.accepts(frame.timestamp_s):
-                continue
-            if last_s is not None and frame.timestamp_s - last_s > max_gap_s:
-                _log.warning("no frame for %.1f s: state reset", frame.timestamp_s - last_s)
-                stream.reset()
-                report.resets += 1
-            last_s = frame.timestamp_s
-            started = time.perf_counter()
-            prediction = stream.step(frame.image, frame.timestamp_s)
-            step_ms = (time.perf_counter() - started) * 1e3
-            report.processed += 1
-            report.step_ms.append(step_ms)
-            for event in prediction.events:
-                report.events += event.kind == "start"
-            result = Result(frame, prediction, step_ms)
-            for sink in sinks:
-                sink.write(result)
-            if report.processed == max_frames:
-                break
-    except KeyboardInterrupt:
-        _log.info("stopped by the user")
-    report.seconds = time.perf_counter() - began
-    return report
+def camera_names(names: Sequence[str]) -> list[str]:
+    """The names, made unique: two cameras of one name get numbers."""
+    found: list[str] = []
+    for name in names:
+        number, unique = 1, name
+        while unique in found:
+            number += 1
+            unique = f"{name} #{number}"
+        found.append(unique)
+    return found

@@ -44,6 +44,57 @@ class RateGate:
         return (frame for frame in frames if self.accepts(frame.timestamp_s))
 
 
+# The rate is looked at over so long; below and above these shares of the model's, it is told.
+_WATCHED_S = 5.0
+_SLOW, _STEADY = 0.8, 0.9
+
+
+class RateWatch:
+    """Tells when frames come too seldom for the model, and when they come well again."""
+
+    def __init__(self, rate_hz: float) -> None:
+        self._rate_hz = rate_hz
+        # Never fewer than a few frames, however slow the model.
+        self._window_s = max(_WATCHED_S, 10.0 / rate_hz)
+        self._slow = False
+        self.restart()
+
+    def restart(self) -> None:
+        """Begins a new stretch: after a gap, or when the clock was set."""
+        self._first: Frame | None = None
+        self._accepted = 0
+
+    def saw(self, frame: Frame, *, accepted: bool) -> tuple[str, str] | None:
+        """Takes in one frame; its index counts the frames of the camera, those dropped too.
+
+        Returns:
+          Kind and text of a notice, where something has changed.
+        """
+        if self._first is None or frame.timestamp_s < self._first.timestamp_s:
+            self._first, self._accepted = frame, 0
+            return None
+        self._accepted += accepted
+        passed_s = frame.timestamp_s - self._first.timestamp_s
+        if passed_s < self._window_s:
+            return None
+        given_hz = (frame.index - self._first.index) / passed_s
+        answered_hz = self._accepted / passed_s
+        self._first, self._accepted = frame, 0
+        if not self._slow and answered_hz < _SLOW * self._rate_hz:
+            self._slow = True
+            trained = f"the model was trained at {self._rate_hz:g}"
+            if given_hz < _SLOW * self._rate_hz:
+                return "slow", f"the camera gives {given_hz:.1f} frames a second; {trained}"
+            return "slow", (
+                f"only {answered_hz:.1f} frames a second of the camera's {given_hz:.1f} are "
+                f"answered in time; {trained}"
+            )
+        if self._slow and answered_hz > _STEADY * self._rate_hz:
+            self._slow = False
+            return "steady", f"{answered_hz:.1f} frames a second again"
+        return None
+
+
 def sample_and_hold(
     frames: Iterable[Frame],
     rate_hz: float,

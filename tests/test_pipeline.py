@@ -11,7 +11,7 @@ import pytest
 import edgecap
 from edgecap.errors import FrameError, SourceError
 from edgecap.pipeline import run
-from edgecap.sinks.base import Result
+from edgecap.sinks.base import Result, Sink
 from edgecap.sources.base import ClosingSource, Frame
 from edgecap.streaming import StreamingModel
 
@@ -32,7 +32,7 @@ class Given(ClosingSource):
             self._finally()
 
 
-class Kept:
+class Kept(Sink):
     """A sink that keeps what it is told."""
 
     def __init__(self) -> None:

@@ -18,8 +18,9 @@ from edgecap.streaming import StreamingModel
 from edgecap_convert.export.assemble import open_model
 from edgecap_convert.export.twin import PARTS, operator_parts, put_back
 from edgecap_convert.models.network import Network
-from edgecap_convert.models.recurrent import GATES
+from edgecap_convert.models.recurrent import CELL_CLIP, GATES
 from edgecap_convert.parity.probe import Probe, decibels, probe
+from edgecap_convert.parity.stalls import stalled
 from edgecap_convert.parity.steps import same_answers
 from edgecap_convert.parity.trace import LOGITS, NetworkTracer, Trace, trace_model
 
@@ -206,17 +207,12 @@ def _stalls(model: StreamingModel, images: _Images) -> list[Finding]:
     found, _ = trace_model(model, images, model.initial_states())
     wanted, _ = trace_model(real, images, real.initial_states())
     findings = []
-    length = max(3, round(model.spec.rate_hz))
     for state in model.spec.states:
         if not state.name.startswith("c") or state.dtype == "float32":
             continue
         stored, free = found.tensors[state.name], wanted.tensors[state.name]
-        stalled = []
-        for first in range(0, len(images) - length + 1, length):
-            window = slice(first, first + length)
-            still = (np.ptp(stored[window], axis=0) == 0) & (stored[first] != 0)
-            stalled.append(still & (np.ptp(free[window], axis=0) > max(state.scale, 1 / 128)))
-        share = float(np.mean(stalled)) if stalled else 0.0
+        still = stalled(stored, free, step=state.scale, limit=CELL_CLIP, rate_hz=model.spec.rate_hz)
+        share = float(still.mean()) if still.size else 0.0
         if share > 0.01:
             snr = decibels(float((free**2).sum()), float(((stored - free) ** 2).sum()))
             findings.append(

@@ -18,6 +18,7 @@ from edgecap.evaluation import Recording
 from edgecap.spec import TensorSpec
 from edgecap.streaming import StreamingModel
 from edgecap_convert.models.recurrent import CELL_CLIP
+from edgecap_convert.parity.stalls import stalled
 from edgecap_convert.parity.steps import HISTOGRAM, WITHIN_ONE, same_answers, step_of
 from edgecap_convert.parity.trace import NetworkTracer, Trace, Tracers, trace_model
 
@@ -186,14 +187,9 @@ class _Course:
         if tensor.name[0] != "c":
             # A hidden state is made anew at each step: it cannot stall by itself.
             return
-        length = max(3, round(self.model.spec.rate_hz))
-        for first in range(0, len(values) - length + 1, length):
-            window = slice(first, first + length)
-            still = np.ptp(values[window], axis=0) == 0
-            moved = np.ptp(whole[window], axis=0) > max(step, 1 / 128)
-            resting = at_end[first] | (values[first] == 0)
-            units.windows += 1
-            units.stalled = units.stalled + (still & moved & ~resting)
+        found = stalled(values, whole, step=step, limit=CELL_CLIP, rate_hz=self.model.spec.rate_hz)
+        units.windows += len(found)
+        units.stalled = units.stalled + found.sum(axis=0)
 
     def result(self, *, has_origin: bool) -> dict[str, Any]:
         rate = self.model.spec.rate_hz
