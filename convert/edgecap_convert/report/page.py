@@ -8,7 +8,7 @@ from typing import Any
 
 from edgecap.bundle import write_atomically
 from edgecap.evaluation import LabelsAnswer, MultiLabelEvaluation
-from edgecap_convert.report import sections
+from edgecap_convert.report import cards, sections
 from edgecap_convert.report.data import CrossvalData, ReportData
 from edgecap_convert.report.digest import Digest
 from edgecap_convert.report.formats import form, groups
@@ -54,7 +54,7 @@ def render_report(data: ReportData) -> str:
         "run.html",
         data=data,
         facts=sections.facts(data),
-        cards=sections.cards(data.task, evaluation, data.seconds),
+        cards=cards.cards(data.task, evaluation, data.seconds),
         figures=sections.parts_table(data.metrics),
         part=data.main_part,
         result=sections.result(data, evaluation, found),
@@ -88,7 +88,7 @@ def render_crossval(data: CrossvalData) -> str:
         task=first.task,
         labels=first.labels,
         protocol=data.protocol,
-        cards=sections.crossval_cards(first.task, pooled, data.seconds),
+        cards=cards.crossval_cards(first.task, pooled, data.seconds),
         folds=sections.parts_table(dict(zip(names, evaluations, strict=True))),
         mean={name: form(name, value) for name, value in pooled["mean"].items()},
         sd={name: form(name, value) for name, value in pooled["sd"].items()},
