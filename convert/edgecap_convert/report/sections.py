@@ -260,7 +260,7 @@ def _events(
         rows.append(
             (
                 f"false per hour of background ({quiet})",
-                rate(events["backgroundfalse_per_hour"]),
+                rate(events["background_false_per_hour"]),
             )
         )
     middle, late = events.get("delay_median_s"), events.get("delay_p95_s")
@@ -284,7 +284,7 @@ def joint_events(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any] | N
     joint["precision"] = joint["recognised"] / max(1, reported)
     if joint.get("background_seconds"):
         hourly = 3600 * joint["background_false"] / joint["background_seconds"]
-        joint["backgroundfalse_per_hour"] = hourly
+        joint["background_false_per_hour"] = hourly
     return joint
 
 
