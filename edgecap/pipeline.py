@@ -70,6 +70,11 @@ class Pipeline:
         ]
         self._spec = streams[0].model.spec
 
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """What the sources are called in results and notices."""
+        return tuple(lane.name for lane in self._lanes)
+
     def health(self) -> Health:
         """How it does; from any thread."""
         return self._monitor.health()
@@ -93,7 +98,7 @@ class Pipeline:
           SinkError: a sink cannot be written to.
         """
         monitor = self._monitor
-        info = RunInfo(self._spec, tuple(lane.name for lane in self._lanes), self.health)
+        info = RunInfo(self._spec, self.cameras, self.health)
         for sink in self._sinks:
             sink.begin(info)
         began = time.perf_counter()

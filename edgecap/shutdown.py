@@ -18,7 +18,9 @@ GRACE_S = 1.9
 
 
 @contextlib.contextmanager
-def stop_on_signals(stop: Callable[[], None], *, grace_s: float | None = None) -> Iterator[None]:
+def stop_on_signals(
+    stop: Callable[[], object], *, grace_s: float | None = None
+) -> Iterator[threading.Event]:
     """Inside, the first SIGINT or SIGTERM calls ``stop``; a second one ends the process at once.
 
     ``stop`` is called in a thread of its own: a handler that Python runs between two instructions
@@ -29,9 +31,13 @@ def stop_on_signals(stop: Callable[[], None], *, grace_s: float | None = None) -
       stop: makes whatever runs inside come to its end.
       grace_s: if what runs inside has not ended so long after the signal, the process is ended;
         ``None``: it is waited for.
+
+    Returns:
+      What is set once a signal has come.
     """
+    asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield asked
         return
     reader, writer = os.pipe()
     over = threading.Event()
@@ -46,6 +52,7 @@ def stop_on_signals(stop: Callable[[], None], *, grace_s: float | None = None) -
     def wait() -> None:
         if os.read(reader, 1) != b"s":
             return
+        asked.set()
         stop()
         if grace_s is not None and not over.wait(grace_s):
             _log.error("the run did not end %.1f s after the signal: leaving", grace_s)
@@ -56,7 +63,7 @@ def stop_on_signals(stop: Callable[[], None], *, grace_s: float | None = None) -
     waiting.start()
     before = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
-        yield
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

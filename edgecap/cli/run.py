@@ -2,75 +2,152 @@
 
 from __future__ import annotations
 
-import statistics
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecap.cli.common import runtime_options
+from edgecap.cli.common import decision_options, gate_option, log_options, runtime_options
+from edgecap.cli.outputs import output_options
+
+if TYPE_CHECKING:
+    from edgecap.health import Monitor
+    from edgecap.spec import ModelSpec
 
 
-@click.command("run", short_help="Stream a source through a model.")
+@click.command("run", short_help="Stream cameras or recordings through a model.")
 @click.argument("model")
 @click.option(
     "--source",
-    default="synthetic:",
+    "sources",
+    multiple=True,
+    default=("synthetic:",),
     show_default=True,
-    help="Camera index, video file, folder of images, or synthetic:seed=1,gestures=20.",
+    help="Camera index or /dev/video…, rtsp:// or http:// stream, picamera:, video file, folder of "
+    "images, raw:640x480 (standard input), live:FILE, synthetic:. Several share the model.",
 )
-@click.option("--jsonl", metavar="FILE", help="Write one JSON object per frame; - for stdout.")
-@click.option("--quiet", is_flag=True, help="No live line.")
 @click.option("--max-frames", type=click.IntRange(1), help="Stop after this many frames.")
+@click.option(
+    "--max-gap",
+    "max_gap_s",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="A longer pause between frames resets the state.  [default: 2]",
+)
+@click.option(
+    "--stall",
+    "stall_s",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="A camera without a frame for so long is opened again.  [default: 10]",
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(0),
+    help="So often in a row a lost camera is opened again.  [default: for ever]",
+)
+@click.option("--quiet", is_flag=True, help="Nothing on the terminal but errors.")
+@output_options
+@gate_option
+@decision_options
 @runtime_options
+@log_options
 def command(
     model: str,
-    source: str,
-    jsonl: str | None,
-    quiet: bool,
+    sources: tuple[str, ...],
     max_frames: int | None,
-    **runtime: Any,
+    max_gap_s: float | None,
+    stall_s: float | None,
+    retries: int | None,
+    quiet: bool,
+    decide: Any,
+    gate: Any,
+    backend: str | None,
+    kernels: str,
+    threads: int,
+    **outputs: Any,
 ) -> None:
-    """Stream SOURCE through MODEL (a .tflite made by 'edgecap convert', or 'demo').
+    """Stream cameras or recordings through MODEL (a .tflite made by 'edgecap convert', or 'demo').
+
+    A camera that fails is opened again, with growing pauses, until it is back. SIGINT and SIGTERM
+    end the run in good order within two seconds.
 
     \b
     Examples:
       edgecap run demo --source synthetic:seed=7
       edgecap run gestures.tflite --source 0 --jsonl events.jsonl
-      edgecap run gestures.tflite --source video.mp4 --jsonl - --quiet
+      edgecap run gestures.tflite --source 0 --source rtsp://door/stream --view web
+      edgecap run gestures.tflite --source 0 --record tapes/ --webhook https://…
     """
     from contextlib import ExitStack
 
     import edgecap
+    from edgecap import systemd
     from edgecap.assets import resolve_model
-    from edgecap.pipeline import run
-    from edgecap.sinks.base import Sink
-    from edgecap.sinks.jsonl import JsonLines
-    from edgecap.sinks.terminal import LiveLine
+    from edgecap.cli.outputs import Outputs
+    from edgecap.pipeline import DEFAULT_MAX_GAP_S, Pipeline
+    from edgecap.shutdown import GRACE_S, stop_on_signals
 
-    if jsonl is not None and _same_file(jsonl, source):
-        raise click.UsageError(f"--jsonl would overwrite the source {source}")
-    loaded = edgecap.load(resolve_model(model), **runtime)
-    size = (loaded.spec.input.height, loaded.spec.input.width)
+    if outputs["jsonl"] is not None and any(_same_file(outputs["jsonl"], s) for s in sources):
+        raise click.UsageError(f"--jsonl would overwrite the source {outputs['jsonl']}")
+    if quiet and outputs["view"] == "line":
+        outputs["view"] = "none"
+    loaded = edgecap.load(resolve_model(model), threads=threads, kernels=kernels, backend=backend)
+    spec = loaded.spec
+    decision = decide(spec.decision, labels=spec.labels, task=spec.task)
+    size = (spec.input.height, spec.input.width)
+    running: list[Pipeline] = []
     with ExitStack() as stack:
-        opened = stack.enter_context(
-            edgecap.open_source(source, size=size, rate_hz=loaded.spec.rate_hz)
+        # Around all that follows: closing counts too.
+        asked = stack.enter_context(
+            stop_on_signals(lambda: [pipeline.stop() for pipeline in running], grace_s=GRACE_S)
         )
-        sinks: list[Sink] = [] if quiet else [LiveLine(loaded.labels)]
-        if jsonl is not None:
-            sinks.append(JsonLines(jsonl, loaded.labels))
-        for sink in sinks:
-            stack.callback(sink.close)
-        report = run(opened, loaded.stream(), sinks, max_frames=max_frames)
+        opened = [
+            stack.enter_context(
+                edgecap.open_source(
+                    source, size=size, rate_hz=spec.rate_hz, stall_s=stall_s, retries=retries
+                )
+            )
+            for source in sources
+        ]
+        live = any(source.live for source in opened)
+        streams = [loaded.stream(decision, gate=gate) for _ in opened]
+        sinks = stack.enter_context(Outputs(loaded.labels, live=live, **outputs))
+        pipeline = Pipeline(
+            opened,
+            streams,
+            sinks.sinks,
+            max_frames=max_frames,
+            max_gap_s=DEFAULT_MAX_GAP_S if max_gap_s is None else max_gap_s,
+        )
+        sinks.listen(pipeline.tell)
+        if sinks.recorder is not None:
+            for stream, name in zip(streams, pipeline.cameras, strict=True):
+                sinks.recorder.attach(stream, name)
+        if sinks.url is not None:
+            click.echo(f"watch at {sinks.url}", err=True)
+        running.append(pipeline)
+        if asked.is_set():
+            # While the camera was being opened.
+            pipeline.stop()
+        systemd.notify("READY=1")
+        report = pipeline.run()
+        systemd.notify("STOPPING=1")
     if not quiet:
-        median = statistics.median(report.step_ms) if report.step_ms else 0.0
-        has_events = loaded.spec.task != "regression"
-        events = f"{report.events} event(s), " if has_events else ""
-        click.echo(
-            f"{report.processed} of {report.frames} frames processed in {report.seconds:.1f} s, "
-            f"{events}median step {median:.2f} ms",
-            err=True,
-        )
+        click.echo(_summary(report, spec), err=True)
+
+
+def _summary(report: Monitor, spec: ModelSpec) -> str:
+    from edgecap.health import percentiles
+
+    median, *_ = percentiles(tuple(report.step_ms)) or (0.0,)
+    has_events = spec.task != "regression"
+    events = f"{report.events} event(s), " if has_events else ""
+    lost = f"{report.dropped} dropped, " if report.dropped else ""
+    return (
+        f"{report.processed} of {report.frames} frames processed in {report.seconds:.1f} s, "
+        f"{lost}{events}median step {median:.2f} ms"
+    )
 
 
 def _same_file(one: str, other: str) -> bool:
