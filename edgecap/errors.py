@@ -57,3 +57,7 @@ class SinkError(EdgecapError):
 
 class ReaderGoneError(SinkError):
     """The program that read our output has ended, as in ``edgecap run … | head``."""
+
+
+class ResultRefusedError(SinkError):
+    """A result will never be taken, however often it is tried; the next one may be."""

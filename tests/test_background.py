@@ -1,0 +1,297 @@
+"""Background sinks: the loop never waits for one, and events are not lost for pictures."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgecap.errors import ReaderGoneError, ResultRefusedError, SinkError
+from edgecap.notices import Notice
+from edgecap.sinks.background import Background, close_all
+from edgecap.sinks.base import Result, RunInfo, Sink
+from edgecap.sinks.jsonl import JsonLines
+from edgecap.sinks.queue import ResultQueue
+from tests.runs import LABELS, START, result, run_info, wait_for
+
+NOTICE = Notice("gap", "no frame for 3 s", 1.0, "door")
+
+
+class Kept(Sink):
+    """Keeps what it is given, and does with each result what it is told to."""
+
+    def __init__(self) -> None:
+        self.given: list[str | int] = []
+        self.images: list[int] = []
+        self.thread: set[int] = set()
+        self.closed = False
+        self.error: Exception | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def begin(self, run: RunInfo) -> None:
+        self.given.append("begin")
+
+    def write(self, result: Result) -> None:
+        self.gate.wait()
+        self.thread.add(threading.get_ident())
+        if self.error is not None:
+            raise self.error
+        self.given.append(result.frame.index)
+        self.images.append(result.frame.image.size)
+
+    def notice(self, notice: Notice) -> None:
+        self.given.append(notice.kind)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def sink() -> Iterator[Kept]:
+    kept = Kept()
+    yield kept
+    kept.gate.set()
+
+
+def told_of(background: Background) -> list[str]:
+    told: list[str] = []
+    background.told = lambda notice: told.append(notice.told)
+    return told
+
+
+def test_everything_arrives_in_order_in_one_thread(sink: Kept) -> None:
+    background = Background(sink, name="kept")
+    background.begin(run_info())
+    for index in range(5):
+        background.write(result(index))
+        if index == 2:
+            background.notice(NOTICE)
+    background.close()
+    assert sink.given == ["begin", 0, 1, 2, "gap", 3, 4]
+    assert sink.thread != {threading.get_ident()} and len(sink.thread) == 1
+    assert sink.closed
+    assert background.losses.results == 0
+
+
+def test_write_does_not_wait_for_a_sink_that_blocks_and_events_outlive_pictures(
+    sink: Kept,
+) -> None:
+    background = Background(sink, name="slow", capacity=20)
+    told = told_of(background)
+    sink.gate.clear()
+    background.write(result(0))
+    wait_for(lambda: background._in_hand is not None)
+    longest_s = 0.0
+    for index in range(1, 2001):
+        began_s = time.perf_counter()
+        background.write(result(index, *((START,) if index % 200 == 7 else ())))
+        longest_s = max(longest_s, time.perf_counter() - began_s)
+    # A busy machine may take the processor away for a while, but nothing waits for the sink.
+    assert longest_s < 0.5
+    sink.gate.set()
+    background.close(20.0)
+    events = list(range(7, 2001, 200))
+    # The ten events, and of the rest the newest.
+    assert sink.given == sorted([0, *events, *range(1991, 2001)])
+    assert background.losses.results == 1980
+    assert background.losses.events == 0
+    assert told[-1] == "slow: 1980 results lost, 0 of them with events"
+
+
+def test_losses_are_told_at_growing_intervals(sink: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgecap.sinks.background._FIRST_TOLD_S", 0.01)
+    background = Background(sink, name="slow", capacity=1)
+    told = told_of(background)
+    sink.gate.clear()
+    until_s = time.monotonic() + 0.3
+    index = 0
+    while time.monotonic() < until_s:
+        background.write(result(index := index + 1))
+        time.sleep(0.001)
+    # 10, 30, 70, 150 and 310 ms after the first.
+    assert 1 <= len(told) <= 5
+    sink.gate.set()
+    background.close()
+
+
+def test_a_full_queue_of_events_loses_the_oldest() -> None:
+    queue = ResultQueue(capacity=3, max_bytes=1 << 20)
+    for index in range(5):
+        queue.put(result(index, START))
+    queue.put(result(5))
+    assert [queue.get(0).frame.index for _ in range(3)] == [2, 3, 4]  # type: ignore[union-attr]
+    assert (queue.losses.results, queue.losses.events) == (3, 2)
+
+
+def test_pictures_take_no_more_memory_than_allowed(sink: Kept) -> None:
+    picture = 100 * 100 * 3
+    queue = ResultQueue(capacity=1000, max_bytes=5 * picture)
+    for index in range(50):
+        queue.put(result(index, size=(100, 100)))
+        assert queue._bytes <= 5 * picture
+    assert len(queue) == 5
+    while queue.get(0) is not None:
+        pass
+    assert queue._bytes == 0
+    # A picture larger than the limit is let through alone.
+    queue.put(result(0, size=(400, 400)))
+    assert len(queue) == 1
+
+
+def test_a_sink_without_use_for_pictures_is_given_none(sink: Kept) -> None:
+    sink.uses_images = False  # type: ignore[attr-defined]
+    background = Background(sink, name="kept")
+    background.write(result(0))
+    background.close()
+    assert sink.images == [0]
+
+
+def test_a_failing_sink_is_told_once_and_gets_everything_when_it_works_again(
+    sink: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgecap.sinks.background._FIRST_RETRY_S", 0.01)
+    background = Background(sink, name="file")
+    told = told_of(background)
+    sink.error = SinkError("cannot write out.jsonl: No space left on device")
+    for index in range(10):
+        background.write(result(index))
+        time.sleep(0.005)
+    assert sink.given == []
+    sink.error = None
+    wait_for(lambda: len(sink.given) == 10)
+    background.close()
+    assert sink.given == list(range(10))
+    assert told == [
+        "file: cannot write out.jsonl: No space left on device; trying again",
+        "file: works again",
+    ]
+
+
+def test_a_refused_result_is_counted_and_the_next_one_written(sink: Kept) -> None:
+    background = Background(sink, name="hook")
+    told = told_of(background)
+    sink.error = ResultRefusedError("HTTP 400")
+    background.write(result(0, START))
+    wait_for(lambda: background.losses.events)
+    sink.error = None
+    background.write(result(1))
+    background.close()
+    assert sink.given == [1]
+    assert told[0] == "hook: HTTP 400"
+    assert told[-1] == "hook: 1 results lost, 1 of them with events"
+
+
+def test_a_reader_that_has_gone_ends_the_run(sink: Kept) -> None:
+    background = Background(sink, name="lines")
+    sink.error = ReaderGoneError("gone")
+    background.write(result(0))
+    wait_for(lambda: sink.closed)
+    with pytest.raises(ReaderGoneError):
+        background.check()
+    # Once is enough: the way out must not be barred.
+    background.write(result(1))
+    background.close()
+
+
+def test_an_essential_sink_that_fails_ends_the_run(sink: Kept) -> None:
+    background = Background(sink, name="file", essential=True)
+    sink.error = SinkError("full")
+    background.write(result(0))
+    wait_for(lambda: sink.closed)
+    with pytest.raises(SinkError, match="full"):
+        background.write(result(1))
+    background.close()
+
+
+def test_an_essential_sink_that_fails_at_the_very_end_is_told(sink: Kept) -> None:
+    background = Background(sink, name="file", essential=True)
+    told = told_of(background)
+    sink.gate.clear()
+    background.write(result(0))
+    sink.error = SinkError("full")
+    sink.gate.set()
+    background.close()
+    assert "file: full" in told
+
+
+def test_a_fault_in_a_sink_gives_that_sink_up_and_nothing_else(sink: Kept) -> None:
+    background = Background(sink, name="kept")
+    told = told_of(background)
+    sink.error = ZeroDivisionError("oops")
+    background.write(result(0))
+    wait_for(lambda: sink.closed)
+    for index in range(1, 100):
+        background.write(result(index))
+    assert told[0] == "kept: given up: ZeroDivisionError: oops"
+    assert len(background._queue) == 0
+    background.close()
+
+
+def test_a_sink_is_called_while_there_is_nothing_to_write(sink: Kept) -> None:
+    calls: list[int] = []
+    sink.idle = lambda: calls.append(threading.get_ident())  # type: ignore[attr-defined]
+    background = Background(sink, name="window")
+    background.begin(run_info())
+    wait_for(lambda: len(calls) >= 3)
+    background.write(result(0))
+    background.close()
+    assert set(calls) == sink.thread
+
+
+def test_a_pipe_that_nobody_reads_holds_up_nothing(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    background = Background(JsonLines(str(pipe), LABELS), name="pipe", capacity=10)
+    told = told_of(background)
+    began_s = time.monotonic()
+    for index in range(100):
+        background.write(result(index, START))
+    background.close(0.2)
+    assert time.monotonic() - began_s < 2.0
+    assert told == [
+        "pipe: did not end within 0.2 s, left behind",
+        "pipe: 100 results lost, 100 of them with events",
+    ]
+    # Let the thread go.
+    os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
+
+
+def test_a_peer_that_never_reads_holds_up_nothing() -> None:
+    ours, theirs = socket.socketpair()
+
+    class ToSocket(Sink):
+        def write(self, result: Result) -> None:
+            ours.sendall(bytes(1 << 20))
+
+    background = Background(ToSocket(), name="socket", capacity=10)
+    told = told_of(background)
+    began_s = time.monotonic()
+    for index in range(100):
+        background.write(result(index))
+    close_all([background], 0.2)
+    assert time.monotonic() - began_s < 2.0
+    assert told[-1] == "socket: 100 results lost, 0 of them with events"
+    theirs.close()
+    ours.close()
+
+
+def test_several_hanging_sinks_take_no_longer_to_close_than_one() -> None:
+    sinks = [Kept() for _ in range(5)]
+    behind = [Background(sink, name="kept") for sink in sinks]
+    for sink, background in zip(sinks, behind, strict=True):
+        sink.gate.clear()
+        background.write(result(0))
+    good = Background(kept := Kept(), name="good")
+    good.write(result(7))
+    began_s = time.monotonic()
+    close_all([*behind, good], 0.3)
+    assert time.monotonic() - began_s < 1.2
+    assert kept.given == [7]
+    for sink in sinks:
+        sink.gate.set()
