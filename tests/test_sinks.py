@@ -15,7 +15,8 @@ from edgecap.errors import SinkError
 from edgecap.events import Event
 from edgecap.predictions import ClassPrediction, MultiLabelPrediction, RegressionPrediction
 from edgecap.sinks.base import Result
-from edgecap.sinks.jsonl import JsonLines, to_record
+from edgecap.sinks.jsonl import JsonLines
+from edgecap.sinks.records import result_record
 from edgecap.sinks.terminal import LiveLine
 from edgecap.sources.base import Frame
 
@@ -71,7 +72,7 @@ def test_each_result_is_one_json_object_on_its_own_line(tmp_path: Path) -> None:
 
 
 def test_a_multilabel_result_lists_what_is_under_way_and_every_event() -> None:
-    record = to_record(several(1, START, Event("background", "end", 0.1, 0.125)), LABELS)
+    record = result_record(several(1, START, Event("background", "end", 0.1, 0.125)), LABELS)
     assert json.loads(json.dumps(record)) == {
         "frame": 1,
         "timestamp_s": 0.1,
@@ -84,11 +85,11 @@ def test_a_multilabel_result_lists_what_is_under_way_and_every_event() -> None:
             {"label": "background", "kind": "end", "score": 0.125},
         ],
     }
-    assert to_record(several(2), LABELS)["events"] == []
+    assert result_record(several(2), LABELS)["events"] == []
 
 
 def test_a_regression_result_is_its_values_by_name() -> None:
-    record = to_record(measured(3, -12.5, 1.25e-6), ("angle", "speed"))
+    record = result_record(measured(3, -12.5, 1.25e-6), ("angle", "speed"))
     assert json.loads(json.dumps(record)) == {
         "frame": 3,
         "timestamp_s": 0.3,
