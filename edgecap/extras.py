@@ -20,6 +20,14 @@ def require_cv2(purpose: str) -> Any:
     return _require("cv2", "OpenCV", "camera", purpose)
 
 
+def require_mqtt(purpose: str) -> Any:
+    """paho-mqtt's client module, of version 2 or later, or an error that says how to get it."""
+    mqtt = _require("paho.mqtt.client", "paho-mqtt 2", "mqtt", purpose)
+    if not hasattr(mqtt, "CallbackAPIVersion"):
+        raise _missing("paho-mqtt 2", "mqtt", purpose)
+    return mqtt
+
+
 def require_convert(module: str, purpose: str) -> Any:
     """A module of the workstation's side, or an error that says how to get it.
 

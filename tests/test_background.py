@@ -101,7 +101,7 @@ def test_write_does_not_wait_for_a_sink_that_blocks_and_events_outlive_pictures(
     assert sink.given == sorted([0, *events, *range(1991, 2001)])
     assert background.losses.results == 1980
     assert background.losses.events == 0
-    assert told[-1] == "slow: 1980 results lost, 0 of them with events"
+    assert told[-1] == "slow: results lost: 1980, with events: 0"
 
 
 def test_losses_are_told_at_growing_intervals(sink: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +184,7 @@ def test_a_refused_result_is_counted_and_the_next_one_written(sink: Kept) -> Non
     background.close()
     assert sink.given == [1]
     assert told[0] == "hook: HTTP 400"
-    assert told[-1] == "hook: 1 results lost, 1 of them with events"
+    assert told[-1] == "hook: results lost: 1, with events: 1"
 
 
 def test_a_reader_that_has_gone_ends_the_run(sink: Kept) -> None:
@@ -256,7 +256,7 @@ def test_a_pipe_that_nobody_reads_holds_up_nothing(tmp_path: Path) -> None:
     assert time.monotonic() - began_s < 2.0
     assert told == [
         "pipe: did not end within 0.2 s, left behind",
-        "pipe: 100 results lost, 100 of them with events",
+        "pipe: results lost: 100, with events: 100",
     ]
     # Let the thread go.
     os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
@@ -276,7 +276,7 @@ def test_a_peer_that_never_reads_holds_up_nothing() -> None:
         background.write(result(index))
     close_all([background], 0.2)
     assert time.monotonic() - began_s < 2.0
-    assert told[-1] == "socket: 100 results lost, 0 of them with events"
+    assert told[-1] == "socket: results lost: 100, with events: 0"
     theirs.close()
     ours.close()
 

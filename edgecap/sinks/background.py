@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -47,6 +46,7 @@ class Background(Sink):
 
     * ``uses_images`` (``True``): whether it wants the pictures. Without, results are queued with an
       empty image and take next to no memory.
+    * ``only_events`` (``False``): results without events are not queued at all.
     * ``longest_retry_s`` (30): the longest pause between two tries.
     * ``idle()``: called about 20 times a second while there is nothing to write; may raise as
       ``write`` does.
@@ -74,6 +74,7 @@ class Background(Sink):
         self.name, self.told = name, told
         self._sink, self._essential = sink, essential
         self._images: bool = getattr(sink, "uses_images", True)
+        self._only_events: bool = getattr(sink, "only_events", False)
         self._longest_s: float = getattr(sink, "longest_retry_s", _LONGEST_RETRY_S)
         self._queue = ResultQueue(capacity, max_bytes)
         self._run: RunInfo | None = None
@@ -107,7 +108,7 @@ class Background(Sink):
         """
         self._start()
         self._last_s = result.frame.timestamp_s
-        if not self._given_up:
+        if not self._given_up and (result.prediction.events or not self._only_events):
             if not self._images:
                 result = replace(result, frame=replace(result.frame, image=_NO_IMAGE))
             self._queue.put(result)
@@ -209,9 +210,12 @@ class Background(Sink):
                 self._to_tell.append(f"{self.name}: given up: {type(error).__name__}: {error}")
             self._queue.clear()
         finally:
-            # What could not be written was told when it was.
-            with contextlib.suppress(Exception):
+            try:
                 self._sink.close()
+            except SinkError as error:
+                self._to_tell.append(f"{self.name}: {error}")
+            except Exception:
+                _log.exception("%s", self.name)
 
     def _give(self, item: Item) -> None:
         self._in_hand = item

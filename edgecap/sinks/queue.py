@@ -35,8 +35,8 @@ class Losses:
             self.events += bool(item.prediction.events)
 
     def __str__(self) -> str:
-        told = [f"{self.results} results lost, {self.events} of them with events"]
-        return ", ".join(told + [f"{self.notices} notices lost"] * bool(self.notices))
+        told = f"results lost: {self.results}, with events: {self.events}"
+        return f"{told}; notices lost: {self.notices}" if self.notices else told
 
 
 class ResultQueue:
