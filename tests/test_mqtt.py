@@ -77,11 +77,15 @@ class Broker:
         if found is None:
             return None
         config = self._folder / "amqtt.yaml"
-        anonymous = "false" if self._password else "true"
+        (self._folder / "passwords").write_text("")
+        plugin = (
+            f"FileAuthPlugin:\n    password_file: {self._folder / 'passwords'}\n"
+            if self._password
+            else "AnonymousAuthPlugin:\n    allow_anonymous: true\n"
+        )
         config.write_text(
             f"listeners:\n  default:\n    type: tcp\n    bind: 127.0.0.1:{self.port}\n"
-            "plugins:\n  amqtt.plugins.authentication.AnonymousAuthPlugin:\n"
-            f"    allow_anonymous: {anonymous}\n"
+            f"plugins:\n  amqtt.plugins.authentication.{plugin}"
         )
         return [found, "-c", str(config)]
 
