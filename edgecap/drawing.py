@@ -102,10 +102,15 @@ def draw(image: Image, result: Result, labels: Sequence[str], overlay: Overlay) 
     return pen.image
 
 
-def enlarged(image: Image, *, least_width: int = 480) -> Image:
+def enlarged(image: Image, *, least_width: int = 640) -> Image:
     """A picture large enough to be written on: scaled by a whole number, if at all."""
     times = -(-least_width // image.shape[1])
-    return image if times <= 1 else np.repeat(np.repeat(image, times, axis=0), times, axis=1)
+    if times <= 1:
+        return image
+    cv2 = require_cv2("to enlarge pictures")
+    size = (image.shape[1] * times, image.shape[0] * times)
+    large: Image = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+    return large
 
 
 def fitted(image: Image, size: tuple[int, int]) -> Image:

@@ -244,6 +244,28 @@ def test_a_sink_is_called_while_there_is_nothing_to_write(sink: Kept) -> None:
     assert set(calls) == sink.thread
 
 
+def test_a_view_shows_the_latest_and_does_not_complain_of_the_rest(sink: Kept) -> None:
+    sink.latest_only = True  # type: ignore[attr-defined]
+    background = Background(sink, name="window")
+    told = told_of(background)
+    sink.gate.clear()
+    for index in range(100):
+        background.write(result(index))
+    sink.gate.set()
+    background.close(20.0)
+    assert sink.given[-3:] == [97, 98, 99] and len(sink.given) < 12
+    assert told == []
+
+
+def test_results_without_events_are_not_queued_for_a_sink_of_events(sink: Kept) -> None:
+    sink.only_events = True  # type: ignore[attr-defined]
+    background = Background(sink, name="hook")
+    for index in range(10):
+        background.write(result(index, *((START,) if index == 7 else ())))
+    background.close()
+    assert sink.given == [7] and background.losses.results == 0
+
+
 def test_a_pipe_that_nobody_reads_holds_up_nothing(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

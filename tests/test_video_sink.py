@@ -57,7 +57,7 @@ def test_a_video_has_a_picture_for_each_frame_at_the_models_rate(
     capture = cv2.VideoCapture(str(path))
     assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(RATE_HZ, rel=0.01)
     # Enlarged until there is room for text.
-    assert written(path)[0].shape == (360, 480, 3)
+    assert written(path)[0].shape == (480, 640, 3)
 
 
 def test_a_second_of_video_is_a_second_of_the_world(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ sink = Video(sys.argv[1], LABELS)
 sink.begin(run_info())
 rate_hz = run_info().spec.rate_hz
 for index in range(10**9):
-    sink.write(result(index, timestamp_s=index / rate_hz, size=(480, 640)))
+    sink.write(result(index, timestamp_s=index / rate_hz, size=(160, 640)))
     if index % 100 == 0:
         print(index, flush=True)
 """

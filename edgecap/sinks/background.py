@@ -26,6 +26,8 @@ _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.5, 30.0
 # Losses are told so long after the first, then at twice the interval, and so on.
 _FIRST_TOLD_S, _LONGEST_TOLD_S = 1.0, 3600.0
 _IDLE_S = 0.05
+# Of sinks that show the latest only.
+_LATEST = 8
 _NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
 
 
@@ -47,6 +49,8 @@ class Background(Sink):
     * ``uses_images`` (``True``): whether it wants the pictures. Without, results are queued with an
       empty image and take next to no memory.
     * ``only_events`` (``False``): results without events are not queued at all.
+    * ``latest_only`` (``False``): a few results wait at most, and those lost without events are not
+      told: what was not shown in time is not worth showing.
     * ``longest_retry_s`` (30): the longest pause between two tries.
     * ``idle()``: called about 20 times a second while there is nothing to write; may raise as
       ``write`` does.
@@ -75,7 +79,9 @@ class Background(Sink):
         self._sink, self._essential = sink, essential
         self._images: bool = getattr(sink, "uses_images", True)
         self._only_events: bool = getattr(sink, "only_events", False)
+        self._latest_only: bool = getattr(sink, "latest_only", False)
         self._longest_s: float = getattr(sink, "longest_retry_s", _LONGEST_RETRY_S)
+        capacity = min(capacity, _LATEST) if self._latest_only else capacity
         self._queue = ResultQueue(capacity, max_bytes)
         self._run: RunInfo | None = None
         self._failure: Exception | None = None
@@ -174,7 +180,7 @@ class Background(Sink):
     def _tell_losses(self, *, at_last: bool = False) -> None:
         losses = self.losses
         count = losses.results + losses.notices
-        if count == self._told_losses:
+        if count == self._told_losses or (self._latest_only and not losses.events):
             return
         now_s = time.monotonic()
         if self._tell_at_s == 0.0:
