@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Sequence
 from typing import TextIO
 
 import numpy as np
@@ -22,6 +24,9 @@ HIDE_CURSOR = "\x1b[?25l"
 SHOW_CURSOR = "\x1b[?25h"
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
+_HEIGHTS = " ▁▂▃▄▅▆▇█"
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_PARTS = re.compile(rf"{_CONTROL.pattern}|.", re.DOTALL)
 
 
 def is_rich(stream: TextIO) -> bool:
@@ -62,6 +67,38 @@ def bar(fraction: float, *, columns: int) -> str:
     full, rest = divmod(eighths, 8)
     text = "█" * full + (_EIGHTHS[rest] if rest else "")
     return text.ljust(columns)
+
+
+def curve(fractions: Iterable[float], *, columns: int) -> str:
+    """A curve of exactly ``columns`` characters; the latest fraction in 0…1 is on the right."""
+    latest = list(fractions)[-columns:]
+    last = len(_HEIGHTS) - 1
+    return "".join(_HEIGHTS[round(min(max(f, 0.0), 1.0) * last)] for f in latest).rjust(columns)
+
+
+def width(text: str) -> int:
+    """How many columns a text takes; control sequences take none, East Asian letters two."""
+    return sum(map(_columns, _CONTROL.sub("", text)))
+
+
+def cut(text: str, columns: int) -> str:
+    """As much of a text as fits, with all its control sequences; a cut is marked by ``…``."""
+    if width(text) <= columns:
+        return text
+    kept, left = [], columns - 1
+    for part in _PARTS.findall(text):
+        if _CONTROL.fullmatch(part):
+            kept.append(part)
+        elif left >= 0:
+            left -= _columns(part)
+            kept.append(part if left >= 0 else "…")
+    return "".join(kept)
+
+
+def _columns(letter: str) -> int:
+    if unicodedata.combining(letter) or unicodedata.category(letter) in ("Cf", "Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
 
 
 def bars(

@@ -226,3 +226,37 @@ def test_the_reader_of_a_named_pipe_gets_every_line_and_may_leave(tmp_path: Path
     reader.join()
     sink.close()
     assert [json.loads(line)["frame"] for line in got] == [0, 1]
+
+
+_UNREAD = """
+import sys
+from edgecap.sinks.background import Background
+from edgecap.sinks.jsonl import JsonLines
+from tests.runs import LABELS, result
+behind = Background(JsonLines("-", LABELS), name="lines")
+for index in range(5000):
+    behind.write(result(index))
+behind.close(0.2)
+print("ended", file=sys.stderr)
+"""
+
+
+def test_a_reader_that_does_not_read_does_not_keep_the_process_from_its_end() -> None:
+    root = Path(__file__).parent.parent
+    reading, writing = os.pipe()
+    done = subprocess.run(
+        [sys.executable, "-c", _UNREAD],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        timeout=30,
+        check=False,
+    )
+    os.close(writing)
+    os.close(reading)
+    # Python ends a process by a fatal error when a thread hangs in one of its own streams.
+    assert done.returncode == 0, done.stderr
+    assert "did not end within 0.2 s, left behind" in done.stderr
+    assert done.stderr.endswith("ended\n")
