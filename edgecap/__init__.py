@@ -15,6 +15,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgecap.decisions import DecisionSpec as DecisionSpec
+    from edgecap.decisions import LabelDecision as LabelDecision
     from edgecap.errors import EdgecapError as EdgecapError
     from edgecap.events import Event as Event
     from edgecap.events import EventDetector as EventDetector
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from edgecap.sources import Frame as Frame
     from edgecap.sources import Source as Source
     from edgecap.sources import open_source as open_source
-    from edgecap.spec import DecisionSpec as DecisionSpec
     from edgecap.spec import ModelSpec as ModelSpec
     from edgecap.streaming import Snapshot as Snapshot
     from edgecap.streaming import Stream as Stream
@@ -36,11 +37,12 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ClassPrediction": "edgecap.predictions",
-    "DecisionSpec": "edgecap.spec",
+    "DecisionSpec": "edgecap.decisions",
     "EdgecapError": "edgecap.errors",
     "Event": "edgecap.events",
     "EventDetector": "edgecap.events",
     "Frame": "edgecap.sources",
+    "LabelDecision": "edgecap.decisions",
     "ModelSpec": "edgecap.spec",
     "MultiLabelPrediction": "edgecap.predictions",
     "Prediction": "edgecap.predictions",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgecap.spec import DecisionSpec
+from edgecap.decisions import DecisionSpec
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,18 @@ class EventDetector:
     A label other than the background starts when its smoothed probability has been at ``enter``
     or above for ``min_duration_s``, and ends when it falls below ``leave``. Smoothing is an
     exponential average whose weight follows the time between frames, so it means the same at any
-    frame rate: weight = 1 − exp(−Δt / smoothing_s).
+    frame rate: weight = 1 − exp(−Δt / smoothing_s). Where a label has settings of its own, those
+    hold for it.
+
+    Raises:
+      SpecError: a setting is for a label that is not among ``labels``.
     """
 
     def __init__(self, labels: Sequence[str], decision: DecisionSpec) -> None:
         self._labels = tuple(labels)
+        decision.check_labels(self._labels)
         self._decision = decision
+        self._of = [decision.of(label) for label in self._labels]
         background = decision.background
         self._background = self._labels.index(background) if background is not None else -1
         self.reset()
@@ -69,6 +75,11 @@ class EventDetector:
         return self._labels[self._active] if self._active >= 0 else None
 
     @property
+    def settled(self) -> bool:
+        """Whether enough time has passed since the reset for events to be told."""
+        return self._smoothed is not None and self._clock_s >= self._decision.settle_s
+
+    @property
     def smoothed(self) -> npt.NDArray[np.float32] | None:
         """The smoothed probabilities ``(labels,)``, or ``None`` before the first frame."""
         return self._smoothed
@@ -84,23 +95,26 @@ class EventDetector:
         Returns:
           The event that this frame starts or ends, if any.
         """
+        passed_s = self._pass(timestamp_s)
+        return self._decide(self._smooth(probabilities, passed_s), timestamp_s)
+
+    def update_smoothed(
+        self, smoothed: npt.NDArray[np.float32], timestamp_s: float
+    ) -> Event | None:
+        """Like :meth:`update`, with the probabilities as a detector has smoothed them before.
+
+        For trying several settings on one recording; not to be mixed with :meth:`update`.
+        """
+        self._pass(timestamp_s)
+        self._smoothed = smoothed
+        return self._decide(smoothed, timestamp_s)
+
+    def _pass(self, timestamp_s: float) -> float:
+        """Sets the clock on to a frame; returns the seconds since the one before."""
         passed_s = max(0.0, timestamp_s - self._last_s) if self._smoothed is not None else 0.0
         self._last_s = timestamp_s
         self._clock_s += passed_s
-        smoothed = self._smooth(probabilities, passed_s)
-        best = int(smoothed.argmax())
-        if self._clock_s < self._decision.settle_s:
-            return None
-        if self._active >= 0:
-            score = float(smoothed[self._active])
-            if score >= self._decision.leave:
-                return None
-            return self._end(score, timestamp_s)
-        score = float(smoothed[best])
-        if best == self._background or score < self._decision.enter:
-            self._candidate = -1
-            return None
-        return self._consider(best, score, timestamp_s)
+        return passed_s
 
     def _smooth(
         self, probabilities: npt.NDArray[np.float32], passed_s: float
@@ -113,15 +127,30 @@ class EventDetector:
             self._smoothed = self._smoothed + np.float32(weight) * (probabilities - self._smoothed)
         return self._smoothed
 
+    def _decide(self, smoothed: npt.NDArray[np.float32], timestamp_s: float) -> Event | None:
+        best = int(smoothed.argmax())
+        if self._clock_s < self._decision.settle_s:
+            return None
+        if self._active >= 0:
+            score = float(smoothed[self._active])
+            if score >= self._of[self._active].leave:
+                return None
+            return self._end(score, timestamp_s)
+        score = float(smoothed[best])
+        if best == self._background or score < self._of[best].enter:
+            self._candidate = -1
+            return None
+        return self._consider(best, score, timestamp_s)
+
     def _end(self, score: float, timestamp_s: float) -> Event:
         label, self._active = self._active, -1
-        self._silent_until_s[label] = self._clock_s + self._decision.refractory_s
+        self._silent_until_s[label] = self._clock_s + self._of[label].refractory_s
         return Event(self._labels[label], "end", timestamp_s, score)
 
     def _consider(self, best: int, score: float, timestamp_s: float) -> Event | None:
         if best != self._candidate:
             self._candidate, self._candidate_since_s = best, self._clock_s
-        if self._clock_s - self._candidate_since_s < self._decision.min_duration_s:
+        if self._clock_s - self._candidate_since_s < self._of[best].min_duration_s:
             return None
         if self._clock_s < self._silent_until_s.get(best, -math.inf):
             return None

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from edgecap.decisions import DecisionSpec
 from edgecap.events import Event, EventDetector
-from edgecap.spec import DecisionSpec
 
 Values = npt.NDArray[np.float32]
 
@@ -23,10 +24,13 @@ class Prediction:
     Attributes:
       timestamp_s: the frame's.
       events: what began or ended with this frame, from the smoothed probabilities.
+      settled: whether the state has seen enough since the last reset (``settle_s``); before it
+        has, there are no events, and the rest of the answer is a first guess.
     """
 
     timestamp_s: float
     events: tuple[Event, ...]
+    settled: bool = field(default=True, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -92,17 +96,17 @@ class Decider(Protocol):
 def decider(task: str, labels: Sequence[str], decision: DecisionSpec) -> Decider:
     """The one for a task, in the reset state."""
     if task == "regression":
-        return _Regression()
+        return _Regression(decision)
     if task == "multilabel":
-        return _MultiLabel(labels, label_detectors(labels, decision))
+        return _MultiLabel(labels, decision)
     return _Classification(labels, EventDetector(labels, decision))
 
 
 def label_detectors(labels: Sequence[str], decision: DecisionSpec) -> dict[int, EventDetector]:
     """Index of a label → a detector of that label alone; the background has none."""
-    alone = dataclasses.replace(decision, background=None)
+    decision.check_labels(labels)
     return {
-        index: EventDetector((label,), alone)
+        index: EventDetector((label,), dataclasses.replace(decision.of(label), background=None))
         for index, label in enumerate(labels)
         if label != decision.background
     }
@@ -126,6 +130,7 @@ class _Classification:
             self._labels[best],
             float(values[best]),
             values,
+            settled=self._detector.settled,
         )
 
     def reset(self) -> None:
@@ -136,8 +141,10 @@ class _Classification:
 
 
 class _MultiLabel:
-    def __init__(self, labels: Sequence[str], detectors: dict[int, EventDetector]) -> None:
-        self._labels, self._detectors = labels, detectors
+    def __init__(self, labels: Sequence[str], decision: DecisionSpec) -> None:
+        self._labels = labels
+        self._detectors = label_detectors(labels, decision)
+        self._clock = _SettleClock(decision.settle_s)
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -153,26 +160,60 @@ class _MultiLabel:
         # Before `active` is read: the detectors work as this is drawn.
         told = tuple(event for event in events if event is not None)
         return MultiLabelPrediction(
-            timestamp_s, told, self._labels[best], float(values[best]), values, self.active
+            timestamp_s,
+            told,
+            self._labels[best],
+            float(values[best]),
+            values,
+            self.active,
+            settled=self._clock.settled_at(timestamp_s),
         )
 
     def reset(self) -> None:
         for detector in self._detectors.values():
             detector.reset()
+        self._clock.reset()
 
     def copy(self) -> _MultiLabel:
-        copies = {index: detector.copy() for index, detector in self._detectors.items()}
-        return _MultiLabel(self._labels, copies)
+        other = copy.copy(self)
+        other._detectors = {index: found.copy() for index, found in self._detectors.items()}
+        other._clock = copy.copy(self._clock)
+        return other
 
 
 class _Regression:
     active: tuple[str, ...] = ()
 
+    def __init__(self, decision: DecisionSpec) -> None:
+        self._clock = _SettleClock(decision.settle_s)
+
     def predict(self, values: Values, timestamp_s: float) -> RegressionPrediction:
-        return RegressionPrediction(timestamp_s, (), values)
+        settled = self._clock.settled_at(timestamp_s)
+        return RegressionPrediction(timestamp_s, (), values, settled=settled)
 
     def reset(self) -> None:
-        """There is nothing to forget."""
+        self._clock.reset()
 
     def copy(self) -> _Regression:
-        return self
+        other = copy.copy(self)
+        other._clock = copy.copy(self._clock)
+        return other
+
+
+class _SettleClock:
+    """Time since the first frame after a reset; a clock that is set back counts as none passed."""
+
+    def __init__(self, settle_s: float) -> None:
+        self._settle_s = settle_s
+        self.reset()
+
+    def reset(self) -> None:
+        self._last_s: float | None = None
+        self._clock_s = 0.0
+
+    def settled_at(self, timestamp_s: float) -> bool:
+        """Takes in one frame; whether the state has settled with it."""
+        if self._last_s is not None:
+            self._clock_s += max(0.0, timestamp_s - self._last_s)
+        self._last_s = timestamp_s
+        return self._clock_s >= self._settle_s

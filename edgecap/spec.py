@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from edgecap.decisions import DecisionSpec as DecisionSpec  # noqa: PLC0414  # a part of the spec
 from edgecap.errors import SpecError
 
 # Fields and values may join without a new number as long as files that lack them read as before:
@@ -138,40 +139,6 @@ class OutputSpec:
 
 
 @dataclass(frozen=True)
-class DecisionSpec:
-    """How scores become events; without effect for regression, which has none. Times in seconds.
-
-    Attributes:
-      smoothing_s: time constant of the exponential average over probabilities; 0 for none.
-      enter: smoothed score at which an event may start.
-      leave: smoothed score below which it ends; at most ``enter``.
-      min_duration_s: how long the score must have stayed at ``enter`` or above.
-      refractory_s: how long after its end the same label stays silent.
-      settle_s: how long after a reset nothing is reported.
-      background: the label that is never an event, or ``None``.
-    """
-
-    smoothing_s: float = 0.25
-    enter: float = 0.6
-    leave: float = 0.35
-    min_duration_s: float = 0.1
-    refractory_s: float = 0.3
-    settle_s: float = 0.25
-    background: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("smoothing_s", "min_duration_s", "refractory_s", "settle_s"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise SpecError(f"decision.{name}: expected seconds, 0 or more; got {value}")
-        if not 0 < self.leave <= self.enter <= 1:
-            raise SpecError(
-                "decision: expected 0 < leave ≤ enter ≤ 1; "
-                f"got leave {self.leave}, enter {self.enter}"
-            )
-
-
-@dataclass(frozen=True)
 class GoldenSpec:
     """How closely another machine must repeat the recorded outputs.
 
@@ -246,12 +213,13 @@ class ModelSpec:
                 "given"
             )
         background = self.decision.background
-        if background is not None and self.task == "regression":
+        if self.task == "regression" and (background is not None or self.decision.per_label):
+            name = "per_label" if background is None else "background"
             raise SpecError(
-                f"decision.background: expected none for regression; got {background!r}"
+                f"decision.{name}: expected none for regression; got "
+                f"{getattr(self.decision, name)!r}"
             )
-        if background is not None and background not in self.labels:
-            raise SpecError(f"decision.background: {background!r} is not among the labels")
+        self.decision.check_labels(self.labels)
         names = [state.name for state in self.states]
         if len(set(names)) != len(names):
             raise SpecError(f"states: expected unique names; got {_listed(names)}")
@@ -263,6 +231,7 @@ class ModelSpec:
           SpecError: the provenance holds what JSON cannot say.
         """
         document = {"edgecap": SPEC_VERSION} | dataclasses.asdict(self)
+        document["decision"] = self.decision.to_plain()
         try:
             return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         except (TypeError, ValueError) as error:
@@ -333,6 +302,9 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
             raise SpecError(f"{where}: expected a list; got {value!r}")
         return tuple(_convert(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value))
     expected = dict if origin is not None and issubclass(origin, Mapping) else kind
+    if expected is dict and isinstance(value, dict) and dataclasses.is_dataclass(arguments[1]):
+        # Names come from a file, and stand in messages.
+        return {k: _convert(arguments[1], v, f"{where}[{k[:60]!r}]") for k, v in value.items()}
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         if abs(value) > _MAX_INTEGER:
             raise SpecError(f"{where}: expected a number of sensible size")

@@ -235,7 +235,7 @@ def test_version_is_the_packages() -> None:
     assert result.out.split()[-1] == __version__
 
 
-KEYS = ["frame", "timestamp_s", "label", "score", "probabilities", "event"]
+KEYS = ["frame", "timestamp_s", "label", "score", "probabilities", "event", "settled"]
 
 
 def test_run_writes_one_json_object_per_processed_frame() -> None:
@@ -401,7 +401,9 @@ def test_info_verify_and_run_know_every_task(tmp_path: Path) -> None:
         assert ran.code == 0
         assert ("event(s)" in ran.err) == (task != "regression")
         records = [json.loads(line) for line in ran.out.splitlines()]
-        assert [list(record) for record in records] == [["frame", "timestamp_s", *keys[task]]] * 3
+        assert [list(record) for record in records] == [
+            ["frame", "timestamp_s", *keys[task], "settled"]
+        ] * 3
         named = records[0]["values" if task == "regression" else "probabilities"]
         assert list(named) == ["red", "green", "blue"]
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 
 import numpy as np
 import pytest
 
+from edgecap.decisions import DecisionSpec, LabelDecision
+from edgecap.errors import SpecError
 from edgecap.events import Event, EventDetector
-from edgecap.predictions import label_detectors
-from edgecap.spec import DecisionSpec
+from edgecap.predictions import decider, label_detectors
 
 LABELS = ("background", "open", "close")
 #: Nothing but the two thresholds.
@@ -194,3 +196,152 @@ def test_with_a_detector_a_label_each_keeps_its_own_time() -> None:
         ("start", "open", 0.7),
         ("start", "close", 0.7),
     ]
+
+
+# Settings of single labels.
+
+
+def of_labels(**own: LabelDecision) -> EventDetector:
+    return detector(per_label=own)
+
+
+def test_a_label_has_thresholds_of_its_own() -> None:
+    found = of_labels(open=LabelDecision(enter=0.9, leave=0.7))
+    events = feed(found, [0.8, 0.91, 0.75, 0.69])
+    assert told(events) == [("start", "open", 0.1), ("end", "open", 0.3)]
+    events = [found.update(scores(close=v), 1.0 + i) for i, v in enumerate([0.65, 0.45, 0.39])]
+    assert told(events) == [("start", "close", 1.0), ("end", "close", 3.0)]
+
+
+def test_a_label_has_a_minimum_duration_of_its_own() -> None:
+    found = of_labels(open=LabelDecision(min_duration_s=0.25))
+    assert told([found.update(scores(close=0.9), 0.0)]) == [("start", "close", 0.0)]
+    assert told(feed(found, [0.9] * 5, start_s=0.1)) == [
+        ("end", "close", 0.1),
+        ("start", "open", 0.5),
+    ]
+
+
+def test_a_label_has_a_refractory_period_of_its_own() -> None:
+    found = of_labels(open=LabelDecision(refractory_s=0.35))
+    assert told(feed(found, [0.9, 0.1, 0.9, 0.9, 0.9, 0.9])) == [
+        ("start", "open", 0.0),
+        ("end", "open", 0.1),
+        ("start", "open", 0.5),
+    ]
+    events = [found.update(scores(close=v), 1.0 + i / 10) for i, v in enumerate([0, 0.9, 0.1, 0.9])]
+    assert told(events) == [
+        ("end", "open", 1.0),
+        ("start", "close", 1.1),
+        ("end", "close", 1.2),
+        ("start", "close", 1.3),
+    ]
+
+
+def test_what_a_label_does_not_set_is_as_for_all() -> None:
+    decision = DecisionSpec(enter=0.7, leave=0.3, per_label={"open": LabelDecision(enter=0.9)})
+    assert decision.of("open") == DecisionSpec(enter=0.9, leave=0.3)
+    assert decision.of("close") == DecisionSpec(enter=0.7, leave=0.3)
+
+
+def test_labels_that_do_not_exclude_each_other_have_settings_of_their_own() -> None:
+    own = {"open": LabelDecision(enter=0.9, leave=0.8, min_duration_s=0.15)}
+    decision = DecisionSpec(**(PLAIN | {"per_label": own}))  # type: ignore[arg-type]
+    found = decider("multilabel", LABELS, decision)
+    rows = [(0.95, 0.65), (0.95, 0.65), (0.95, 0.35), (0.75, 0.65)]
+    active = []
+    for frame, (open_, close) in enumerate(rows):
+        values = np.array([0.0, open_, close], np.float32)
+        active.append(found.predict(values, frame / 10).active)
+    assert active == [("close",), ("close",), ("open",), ("close",)]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_settings_that_say_the_same_for_each_label_change_no_byte(seed: int) -> None:
+    """Over random streams: no settings of labels, and the common ones written out for each."""
+    rng = np.random.default_rng(seed)
+    leave, enter = np.sort(rng.uniform(0.2, 0.9, 2)).tolist()
+    duration_s, silence_s = rng.uniform(0, 0.4, 2).tolist()
+    common = DecisionSpec(0.2, enter, leave, duration_s, silence_s, 0.3, "background")
+    same = LabelDecision(enter, leave, duration_s, silence_s)
+    each = dataclasses.replace(common, per_label=dict.fromkeys(LABELS[1:], same))
+    one, other = EventDetector(LABELS, common), EventDetector(LABELS, each)
+    for row, now in random_stream(rng):
+        assert one.update(row, now) == other.update(row, now)
+        assert one.smoothed is not None
+        assert other.smoothed is not None
+        assert one.smoothed.tobytes() == other.smoothed.tobytes()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_was_smoothed_before_gives_the_same_events(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    own = {"close": LabelDecision(enter=0.7, min_duration_s=0.3)}
+    decision = DecisionSpec(enter=0.5, background="background", per_label=own)
+    live, again = EventDetector(LABELS, decision), EventDetector(LABELS, decision)
+    events = 0
+    for row, now in random_stream(rng):
+        event = live.update(row, now)
+        assert live.smoothed is not None
+        assert again.update_smoothed(live.smoothed, now) == event
+        events += event is not None
+    assert events > 0
+
+
+def random_stream(rng: np.random.Generator) -> Iterable[tuple[np.ndarray, float]]:
+    """Wandering scores, jittered times, a clock that is set back now and then."""
+    logits, now = np.zeros(3), 100.0
+    for _ in range(400):
+        logits = 0.9 * logits + rng.normal(0, 1.5, 3)
+        now += rng.uniform(0.02, 0.2) if rng.random() < 0.98 else -5.0
+        weights = np.exp(logits - logits.max())
+        yield (weights / weights.sum()).astype(np.float32), now
+
+
+@pytest.mark.parametrize("task", ["classification", "multilabel"])
+def test_a_setting_of_a_label_that_is_not_there_is_refused(task: str) -> None:
+    decision = DecisionSpec(per_label={"opne": LabelDecision(enter=0.9)})
+    with pytest.raises(SpecError, match="'opne' is not among the labels background, open, close"):
+        decider(task, LABELS, decision)
+
+
+@pytest.mark.parametrize(
+    ("own", "says"),
+    [
+        ({"open": LabelDecision(enter=0.3)}, r"'open'\]: .* got leave 0.4, enter 0.3"),
+        ({"open": LabelDecision(enter=float("nan"))}, r"'open'\]: .* enter nan"),
+        ({"open": LabelDecision(refractory_s=-1.0)}, r"'open'\]\.refractory_s"),
+        ({"background": LabelDecision(enter=0.9)}, "never an event"),
+    ],
+)
+def test_settings_of_a_label_are_checked(own: dict[str, LabelDecision], says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        detector(per_label=own)
+
+
+# Settling.
+
+
+@pytest.mark.parametrize("task", ["classification", "multilabel", "regression"])
+def test_every_task_tells_when_it_has_settled_after_each_reset(task: str) -> None:
+    decision = DecisionSpec(**(PLAIN | {"settle_s": 0.25}))  # type: ignore[arg-type]
+    found = decider(task, LABELS, decision)
+    for start_s in (0.0, 50.0, 7.0):
+        given = [found.predict(scores(0.9), start_s + i / 10) for i in range(5)]
+        assert [p.settled for p in given] == [False, False, False, True, True]
+        assert not any(p.events for p in given[:3])
+        if task != "regression":
+            assert [len(p.events) for p in given[3:]] == [1, 0]
+            assert found.active == ("open",)
+        found.reset()
+        assert found.active == ()
+
+
+@pytest.mark.parametrize("task", ["classification", "multilabel", "regression"])
+def test_a_copy_settles_in_its_own_time(task: str) -> None:
+    decision = DecisionSpec(**(PLAIN | {"settle_s": 0.25}))  # type: ignore[arg-type]
+    found = decider(task, LABELS, decision)
+    found.predict(scores(), 0.0)
+    other = found.copy()
+    assert other.predict(scores(), 0.3).settled
+    assert not found.predict(scores(), 0.1).settled

@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = pytest.mark.data
 
-_KEYS = {"frame", "timestamp_s", "label", "score", "probabilities", "event"}
+_KEYS = {"frame", "timestamp_s", "label", "score", "probabilities", "event", "settled"}
 
 
 def run_over(path: Path, out: Path) -> list[dict[str, object]]:

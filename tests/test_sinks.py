@@ -66,6 +66,7 @@ def test_each_result_is_one_json_object_on_its_own_line(tmp_path: Path) -> None:
         "score": 0.75,
         "probabilities": {"background": 0.25, "öffnen": 0.75},
         "event": None,
+        "settled": True,
     }
     assert second["frame"] == 1
     assert second["event"] == {"label": "öffnen", "kind": "start", "score": 0.625}
@@ -84,6 +85,7 @@ def test_a_multilabel_result_lists_what_is_under_way_and_every_event() -> None:
             {"label": "öffnen", "kind": "start", "score": 0.625},
             {"label": "background", "kind": "end", "score": 0.125},
         ],
+        "settled": True,
     }
     assert result_record(several(2), LABELS)["events"] == []
 
@@ -94,6 +96,7 @@ def test_a_regression_result_is_its_values_by_name() -> None:
         "frame": 3,
         "timestamp_s": 0.3,
         "values": {"angle": -12.5, "speed": 1.25e-6},
+        "settled": True,
     }
 
 

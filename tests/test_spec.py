@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from edgecap.bundle import read_bundle
+from edgecap.decisions import LabelDecision
 from edgecap.errors import SpecError
 from edgecap.spec import (
     ACTIVATIONS,
@@ -98,6 +99,8 @@ def test_states_of_any_number_and_rank_read_back_equal() -> None:
 
 
 def test_a_regression_has_no_background() -> None:
+    with pytest.raises(SpecError, match=r"decision\.per_label: expected none for regression"):
+        of_task("regression", decision=DecisionSpec(per_label={"open": LabelDecision(0.9)}))
     with pytest.raises(SpecError, match=r"decision\.background"):
         of_task("regression", decision=DecisionSpec(background="background"))
     of_task("multilabel", decision=DecisionSpec(background="background"))
@@ -120,6 +123,19 @@ def test_a_classifiers_spec_is_as_before_there_were_other_tasks(demo_path: Path)
         found = {k: document[k] for k in ("edgecap", "task")}
         found |= {k: sorted(document[k]) for k in ("output", "decision")}
         assert found == old
+
+
+def test_settings_of_labels_are_read_back_equal_and_only_what_is_given_is_written() -> None:
+    decision = dataclasses.replace(
+        SPEC.decision, per_label={"öffnen": LabelDecision(enter=0.9, refractory_s=2.0)}
+    )
+    spec = dataclasses.replace(SPEC, decision=decision)
+    assert json.loads(spec.to_json())["decision"]["per_label"] == {
+        "öffnen": {"enter": 0.9, "refractory_s": 2.0}
+    }
+    assert ModelSpec.from_json(spec.to_json()) == spec
+    assert hash(decision) == hash(SPEC.decision)
+    assert decision != SPEC.decision
 
 
 def test_the_json_is_for_people_too() -> None:
@@ -249,6 +265,15 @@ INFINITE = float("inf")
         (put("labels", value=["background", "open", ""]), "labels"),
         (put("labels", value=["background", "open", "a\nb"]), "labels"),
         (put("decision", "background", value="nothing"), "decision.background"),
+        # Settings of single labels.
+        (put("decision", "per_label", value=[]), "decision.per_label: expected dict"),
+        (put("decision", "per_label", value={"open": 0.7}), "per_label['open']"),
+        (put("decision", "per_label", value={"open": {"entre": 0.7}}), "'entre'"),
+        (put("decision", "per_label", value={"open": {"enter": "0.7"}}), "per_label['open'].enter"),
+        (put("decision", "per_label", value={"open": {"enter": 0.2}}), "per_label['open']"),
+        (put("decision", "per_label", value={"opne": {"enter": 0.8}}), "'opne' is not among"),
+        (put("decision", "per_label", value={"a\nb": {"enter": 2}}), "per_label['a\\nb']"),
+        (put("decision", "per_label", value={"background": {}}), "never an event"),
         # Another version.
         (put("edgecap", value=2), "version 2"),
         (put("edgecap", value="1"), "version '1'"),

@@ -30,6 +30,7 @@ class JsonLines(Sink):
     * Multi-label: ``label``, ``score``, ``probabilities``, ``active`` (the labels under way) and
       ``events``, a list of such objects.
     * Regression: ``values`` (label → number).
+    * ``settled`` is ``false`` on the first frames after a reset.
     * ``camera``, where there are several; ``latency_ms``, where the source is live.
     * A notice is a line of its own: ``notice`` (its kind), ``told``, ``timestamp_s``, ``camera``.
 

@@ -28,7 +28,10 @@ def result_record(
     if isinstance(prediction, RegressionPrediction):
         # A number of any size: significant digits, not decimals.
         values = (float(f"{value:.7g}") for value in prediction.values.tolist())
-        return record | {"values": dict(zip(labels, values, strict=True))}
+        return record | {
+            "values": dict(zip(labels, values, strict=True)),
+            "settled": prediction.settled,
+        }
     assert isinstance(prediction, (ClassPrediction, MultiLabelPrediction))
     record |= {
         "label": prediction.label,
@@ -43,8 +46,10 @@ def result_record(
         for event in prediction.events
     ]
     if isinstance(prediction, MultiLabelPrediction):
-        return record | {"active": list(prediction.active), "events": events}
-    return record | {"event": events[0] if events else None}
+        told: dict[str, Any] = {"active": list(prediction.active), "events": events}
+    else:
+        told = {"event": events[0] if events else None}
+    return record | told | {"settled": prediction.settled}
 
 
 def event_records(result: Result) -> list[dict[str, Any]]:
