@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from edgecap.decisions import DecisionSpec
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -26,6 +30,60 @@ def runtime_options(function: _F) -> _F:
     return click.option(
         "--backend", type=click.Choice(BACKENDS), help="TFLite runtime.  [default: first installed]"
     )(function)
+
+
+def decision_options(function: _F) -> _F:
+    """How scores become events, over the model's own settings.
+
+    The command gets ``decide(decision, labels=…, task=…)``, which gives the model's decisions with
+    what was asked for in their place.
+    """
+    from edgecap.decision_options import LABEL_USAGE, SETTINGS
+
+    @functools.wraps(function)
+    def wrapped(**given: Any) -> Any:
+        from edgecap.decision_options import DecisionOverrides, parse_labels
+        from edgecap.errors import ConfigError
+
+        values = {field: given.pop(f"decision_{field}") for field in SETTINGS.values()}
+        common = {field: value for field, value in values.items() if value is not None}
+        try:
+            overrides = DecisionOverrides(common, parse_labels(given.pop("decision_labels")))
+        except ConfigError as error:
+            raise click.BadParameter(str(error), param_hint="--label") from error
+
+        def decide(decision: DecisionSpec, *, labels: Sequence[str], task: str) -> DecisionSpec:
+            try:
+                return overrides.over(decision, labels=labels, task=task)
+            except ConfigError as error:
+                raise click.UsageError(str(error)) from error
+
+        return function(decide=decide, **given)
+
+    option: Any = click.option(
+        "--label",
+        "decision_labels",
+        multiple=True,
+        metavar="TEXT",
+        help=f"Of one label: {LABEL_USAGE}; may be repeated.",
+    )
+    wrapped = option(wrapped)
+    score, seconds = click.FloatRange(0, 1, min_open=True), click.FloatRange(0, 3600)
+    for name, field in reversed(SETTINGS.items()):
+        told = _DECISIONS[name]
+        kind = score if name in ("enter", "leave") else seconds
+        wrapped = click.option(f"--{name}", f"decision_{field}", type=kind, help=told)(wrapped)
+    return wrapped  # type: ignore[return-value]
+
+
+_DECISIONS = {
+    "enter": "Smoothed score at which an event may start.",
+    "leave": "Smoothed score below which it ends.",
+    "min-duration": "Seconds that the score must have stayed at --enter or above.",
+    "smoothing": "Time constant of the average over scores, in seconds.",
+    "refractory": "Seconds that a label stays silent after its event.",
+    "settle": "Seconds after a reset in which nothing is reported.",
+}
 
 
 def print_json(value: Any) -> None:

@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecap.cli.common import json_option, print_json, runtime_options, table
+from edgecap.cli.common import (
+    decision_options,
+    json_option,
+    print_json,
+    runtime_options,
+    table,
+)
 
 if TYPE_CHECKING:
+    from edgecap.decisions import DecisionSpec
     from edgecap.evaluation import (
         Evaluation,
         EventScore,
@@ -29,8 +36,16 @@ if TYPE_CHECKING:
     help="Of a run: the trained network, or the fake-quantised one of its conversion.",
 )
 @json_option
+@decision_options
 @runtime_options
-def command(model: str, data: str, network: str, as_json: bool, **runtime: Any) -> None:
+def command(
+    model: str,
+    data: str,
+    network: str,
+    as_json: bool,
+    decide: Callable[..., DecisionSpec],
+    **runtime: Any,
+) -> None:
     """Stream the recordings in DATA through MODEL, frame by frame, and score the answers.
 
     MODEL is a .tflite (needs only the runtime) or a run folder of 'edgecap train' (needs the extra
@@ -41,6 +56,7 @@ def command(model: str, data: str, network: str, as_json: bool, **runtime: Any) 
     Examples:
       edgecap evaluate gestures.tflite clips/
       edgecap evaluate demo synthetic:seed=3,gestures=400 --json
+      edgecap evaluate demo synthetic: --enter 0.7 --label left:enter=0.8,leave=0.5
       edgecap evaluate runs/gestures clips/
     """
     from edgecap.assets import resolve_model
@@ -62,6 +78,7 @@ def command(model: str, data: str, network: str, as_json: bool, **runtime: Any) 
         spec_parts = loaded.spec
         predict = model_predictor(loaded)
         what = f"{loaded.spec.name} ({loaded.spec.recipe}, {loaded.backend})"
+    decision = decide(spec_parts.decision, labels=spec_parts.labels, task=spec_parts.task)
     recordings = open_recordings(
         data,
         spec=spec_parts.input,
@@ -73,7 +90,7 @@ def command(model: str, data: str, network: str, as_json: bool, **runtime: Any) 
         predict,
         recordings,
         labels=spec_parts.labels,
-        decision=spec_parts.decision,
+        decision=decision,
         task=spec_parts.task,
     )
     if as_json:
