@@ -104,6 +104,7 @@ def recording_of(
         segments=segments,
         is_stream=False,
         targets=targets,
+        group=clip.group,
     )
 
 

@@ -1,7 +1,7 @@
 """How good a model is, streamed frame by frame over recordings whose truth is known."""
 
 from edgecap.evaluation.classification import Answer, Evaluation
-from edgecap.evaluation.events import EVENT_LAG_S, EventScore, score_events
+from edgecap.evaluation.events import EVENT_LAG_S, EventScore, match_events, score_events
 from edgecap.evaluation.metrics import average_precision, roc_auc
 from edgecap.evaluation.multilabel import LabelsAnswer, MultiLabelEvaluation
 from edgecap.evaluation.recording import Recording, Segment, record_scene
@@ -32,6 +32,7 @@ __all__ = [
     "ValuesAnswer",
     "average_precision",
     "evaluate",
+    "match_events",
     "model_predictor",
     "record_scene",
     "roc_auc",

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgecap.evaluation.recording import Recording
-from edgecap.events import EventDetector
-from edgecap.spec import DecisionSpec
+from edgecap.decisions import DecisionSpec
+from edgecap.evaluation.recording import Recording, Segment
+from edgecap.events import Event, EventDetector
 
 #: How long after its end a gesture may still be reported: decisions lag behind what they decide.
 EVENT_LAG_S = 0.6
@@ -110,9 +110,6 @@ def score_events(
 ) -> EventScore:
     """Runs the decisions over a stream's probabilities and matches events with gestures.
 
-    An event counts for the gesture of its label during which, or up to ``EVENT_LAG_S`` after
-    which, it starts; each gesture and each event counts once.
-
     Args:
       probabilities: ``(N, labels)`` float32, a classifier's.
       recording: a stream of ``N`` frames.
@@ -120,43 +117,71 @@ def score_events(
       decision: turns probabilities into events.
     """
     detector = EventDetector(labels, decision)
-    open_segments = list(recording.segments)
     times = recording.timestamps_s
+    told = (
+        detector.update(row, now) for row, now in zip(probabilities, times.tolist(), strict=True)
+    )
+    starts = [event for event in told if event is not None and event.kind == "start"]
+    matches = match_events(starts, recording.segments, times)
+    delays_s = [
+        event.timestamp_s - float(times[segment.start])
+        for event, segment in zip(starts, matches, strict=True)
+        if segment is not None
+    ]
+    spans = [
+        (float(times[segment.start]), float(times[segment.stop - 1]) + EVENT_LAG_S)
+        for segment in recording.segments
+    ]
     away = np.ones(len(times), bool)
-    for segment in recording.segments:
-        begins, ends = times[segment.start], times[segment.stop - 1] + EVENT_LAG_S
+    for begins, ends in spans:
         away &= (times < begins) | (times > ends)
-    delays_s: list[float] = []
-    false = background_false = 0
-    for index, (row, now) in enumerate(zip(probabilities, times.tolist(), strict=True)):
-        event = detector.update(row, now)
-        if event is None or event.kind != "start":
-            continue
-        match = next(
-            (
-                segment
-                for segment in open_segments
-                if segment.label == event.label
-                and times[segment.start] <= now <= times[segment.stop - 1] + EVENT_LAG_S
-            ),
-            None,
-        )
-        if match is None:
-            false += 1
-            background_false += int(away[index])
-        else:
-            delays_s.append(now - float(times[match.start]))
-            open_segments.remove(match)
+    background_false = sum(
+        segment is None and not any(b <= event.timestamp_s <= e for b, e in spans)
+        for event, segment in zip(starts, matches, strict=True)
+    )
     seconds = float(times[-1] - times[0]) if len(times) else 0.0
     return EventScore(
         gestures=len(recording.segments),
         recognised=len(delays_s),
-        false=false,
+        false=len(starts) - len(delays_s),
         seconds=seconds,
         delays_s=tuple(delays_s),
         background_false=background_false,
         background_s=seconds * float(away.mean()) if len(times) else 0.0,
     )
+
+
+def match_events(
+    starts: Sequence[Event], segments: Sequence[Segment], times: npt.NDArray[np.float64]
+) -> list[Segment | None]:
+    """Which gesture each event is for; ``None`` where none explains it.
+
+    An event counts for the gesture of its label during which, or up to ``EVENT_LAG_S`` after
+    which, it starts; each gesture and each event counts once.
+
+    Args:
+      starts: events that began, in order.
+      segments: the gestures, in order.
+      times: ``(N,)`` float64, of the recording's frames.
+    """
+    still_open = list(segments)
+    matches: list[Segment | None] = []
+    for event in starts:
+        match = next(
+            (
+                segment
+                for segment in still_open
+                if segment.label == event.label
+                and times[segment.start]
+                <= event.timestamp_s
+                <= times[segment.stop - 1] + EVENT_LAG_S
+            ),
+            None,
+        )
+        if match is not None:
+            still_open.remove(match)
+        matches.append(match)
+    return matches
 
 
 def _per_hour(count: int, seconds: float) -> float:

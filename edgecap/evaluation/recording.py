@@ -39,6 +39,8 @@ class Recording:
       is_stream: gestures follow each other, so that events can be told right or wrong.
       targets: ``(N, K)`` float32: the true values (regression), or 0 and 1 (multi-label); for
         these ``truth`` is empty.
+      group: recordings of one group are near duplicates, and stay together when some are kept
+        apart; empty: it stands for itself.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Recording:
     segments: tuple[Segment, ...]
     is_stream: bool
     targets: npt.NDArray[np.float32] | None = None
+    group: str = ""
 
 
 def targets_of(recording: Recording, width: int) -> npt.NDArray[np.float32]:
