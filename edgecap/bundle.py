@@ -92,9 +92,36 @@ def write_bundle(
     """
     read_graph(model)
     _check_golden(golden, spec)
+    _write_parts(Path(path), model=model, spec=spec, golden=_pack_golden(golden), card=card)
+
+
+def replace_spec(
+    source: str | Path, path: str | Path, *, expected: ModelSpec, spec: ModelSpec, card: str
+) -> None:
+    """Writes a model file with another spec and card; graph and golden frames stay as they are.
+
+    Args:
+      source: the model file. path: where to; may be the same; as it was on any failure.
+      expected: the spec that ``source`` had when the new one was made of it.
+      spec: its digests are computed here.
+
+    Raises:
+      ModelFileError: the source is damaged or has another spec by now, or the path cannot be
+        written.
+    """
+    data = _read_file(Path(source))
+    bundle = parse_bundle(data)
+    if bundle.spec != expected:
+        raise ModelFileError(f"{source} has changed in the meantime; nothing was written")
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        golden = archive.read(GOLDEN_MEMBER)
+    _write_parts(Path(path), model=bundle.model, spec=spec, golden=golden, card=card)
+
+
+def _write_parts(path: Path, *, model: bytes, spec: ModelSpec, golden: bytes, card: str) -> None:
     members = {
         LABELS_MEMBER: "".join(f"{label}\n" for label in spec.labels).encode(),
-        GOLDEN_MEMBER: _pack_golden(golden),
+        GOLDEN_MEMBER: golden,
         CARD_MEMBER: card.encode(),
     }
     digests = {_MODEL: _sha256(model)} | {name: _sha256(data) for name, data in members.items()}
@@ -105,7 +132,7 @@ def write_bundle(
             # An npz is compressed already.
             method = zipfile.ZIP_STORED if name == GOLDEN_MEMBER else zipfile.ZIP_DEFLATED
             archive.writestr(zipfile.ZipInfo(name, _ZIP_DATE), data, method)
-    write_atomically(Path(path), buffer.getvalue())
+    write_atomically(path, buffer.getvalue())
 
 
 def write_atomically(path: Path, data: bytes) -> None:

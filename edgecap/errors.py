@@ -39,6 +39,10 @@ class ConfigError(EdgecapError):
     """A setting of training, conversion or decisions is unknown or out of range."""
 
 
+class TuningError(EdgecapError):
+    """No setting of the decisions comes to what was asked for."""
+
+
 class DataError(EdgecapError):
     """Training or evaluation data is missing, unreadable or unusable."""
 

@@ -28,6 +28,12 @@ def require_mqtt(purpose: str) -> Any:
     return mqtt
 
 
+def require_matplotlib(purpose: str) -> Any:
+    """Matplotlib with its figures and tickers, or an error that says how to get it."""
+    _require("matplotlib.figure", "Matplotlib", "convert", purpose)
+    return _require("matplotlib", "Matplotlib", "convert", purpose)
+
+
 def require_convert(module: str, purpose: str) -> Any:
     """A module of the workstation's side, or an error that says how to get it.
 

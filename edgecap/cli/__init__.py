@@ -24,6 +24,7 @@ _VERBS = {
     "convert": ("edgecap.cli.convert", "Quantise a trained run into one int8 model file."),
     "doctor": ("edgecap.cli.doctor", "Find where an int8 model's error arises."),
     "evaluate": ("edgecap.cli.evaluate", "Measure a model or a run on labelled recordings."),
+    "tune": ("edgecap.cli.tune", "Find a model's thresholds from recordings."),
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecap.synthetic.background import Background
-from edgecap.synthetic.motions import BACKGROUND, GESTURES, Path, Pose
+from edgecap.synthetic.motions import BACKGROUND, GESTURES, LABELS, Path, Pose
 from edgecap.synthetic.sprites import SHAPES, Sprite, draw_sprite
 
 DEFAULT_RATE_HZ = 12.0
@@ -51,7 +51,7 @@ class Scene:
       height, width: size of the frames in pixels; 16 to 4096.
       rate_hz: frames a second.
       gestures: the labels to perform in this order, a number of random ones, or ``None`` for an
-        endless scene.
+        endless scene. To perform ``background`` is to come, hover and go.
 
     Raises:
       ValueError: a size, rate or label is out of range.
@@ -74,8 +74,10 @@ class Scene:
             raise ValueError(f"expected a rate of 1 to 240 frames a second; got {rate_hz}")
         if not isinstance(gestures, (int, type(None))):
             for label in gestures:
-                if label not in GESTURES:
-                    raise ValueError(f"expected one of {', '.join(GESTURES)}; got {label!r}")
+                if label not in LABELS:
+                    raise ValueError(
+                        f"expected one of {', '.join(GESTURES)} or {BACKGROUND}; got {label!r}"
+                    )
         self.seed, self.height, self.width, self.rate_hz = seed, height, width, rate_hz
         self.script = gestures
 

@@ -1,0 +1,171 @@
+"""Which settings are tried, and which of them is taken."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecap.decisions import DecisionSpec, LabelDecision
+from edgecap.tuning.counts import Point, Replays
+
+ENTER = (*(round(0.3 + 0.05 * step, 2) for step in range(14)), 0.97, 0.99)
+MIN_DURATION_S = (0.0, 0.1, 0.25, 0.5)
+SMOOTHING_S = (0.1, 0.25, 0.5)
+
+# Differences below this are noise, and not worth a false event.
+_NOISE = 0.005
+# A threshold of its own for a label must gain this much: each is one more thing to get wrong.
+_WORTH = 0.01
+_MOST_STARTS = 6
+
+
+def base_settings(own: DecisionSpec) -> list[DecisionSpec]:
+    """The settings that are tried, the same for all labels: a grid, and the model's own values.
+
+    ``leave`` stays the same part of ``enter`` as in the model. The refractory period, the settling
+    time and the refractory periods of single labels stay as they are.
+    """
+    ratio = own.leave / own.enter
+    kept = {
+        label: LabelDecision(refractory_s=given.refractory_s)
+        for label, given in own.per_label.items()
+        if given.refractory_s is not None
+    }
+    plain = dataclasses.replace(own, per_label=kept)
+    axes = (
+        sorted({*SMOOTHING_S, own.smoothing_s}),
+        sorted({*MIN_DURATION_S, own.min_duration_s}),
+        sorted({*ENTER, own.enter}),
+    )
+    return [
+        dataclasses.replace(
+            plain,
+            smoothing_s=smoothing_s,
+            min_duration_s=min_duration_s,
+            enter=enter,
+            leave=_leave(enter, ratio),
+        )
+        for smoothing_s, min_duration_s, enter in itertools.product(*axes)
+    ]
+
+
+@dataclass(frozen=True)
+class Search:
+    """Looks for a setting on some recordings.
+
+    Args:
+      data, background: the recordings.
+      own: the model's decisions.
+      labels: the model's.
+      target: false events an hour that are allowed on the background.
+      aim: ``recall`` or ``f1``: what is to be high.
+    """
+
+    data: Replays
+    background: Replays
+    own: DecisionSpec
+    labels: tuple[str, ...]
+    target: float
+    aim: str
+
+    def point(
+        self,
+        decision: DecisionSpec,
+        data: Iterable[int] | None = None,
+        background: Iterable[int] | None = None,
+    ) -> Point:
+        """What a setting comes to on all recordings, or on some."""
+        return Point(
+            decision, self.data.counts(decision, data), self.background.counts(decision, background)
+        )
+
+    def base(
+        self, data: Sequence[int] | None = None, background: Sequence[int] | None = None
+    ) -> list[Point]:
+        """All settings that are the same for all labels."""
+        return [self.point(setting, data, background) for setting in base_settings(self.own)]
+
+    def best(
+        self, data: Sequence[int] | None = None, background: Sequence[int] | None = None
+    ) -> Point | None:
+        """The setting to take; ``None`` where none that recognises anything reaches the target.
+
+        Of the settings that are the same for all labels, :func:`choose` takes one. From better
+        ones that tell of too many false events, single labels are then raised until they do not.
+        """
+        base = self.base(data, background)
+        chosen = choose(base, self.target, self.aim)
+        if chosen is None:
+            return None
+        least = chosen.reached(self.aim) + _WORTH
+        starts = [p for p in base if p.reached(self.aim) >= least and not self.allows(p)]
+        starts.sort(key=lambda p: (-p.reached(self.aim), p.false))
+        raised = [self._raise(start, data, background) for start in starts[:_MOST_STARTS]]
+        better = [p for p in raised if p is not None and p.reached(self.aim) >= least]
+        return max(better, key=lambda p: (p.reached(self.aim), -p.false), default=chosen)
+
+    def allows(self, point: Point) -> bool:
+        """Whether a setting reaches the target, and recognises something."""
+        return point.false_per_hour <= self.target and point.data.recognised > 0
+
+    def _raise(
+        self, start: Point, data: Sequence[int] | None, background: Sequence[int] | None
+    ) -> Point | None:
+        """Raises ``enter`` of the label with most false events, step by step, until it will do."""
+        decision = start.decision
+        ratio = decision.leave / decision.enter
+        while True:
+            counts = self.background.counts(decision, background)
+            if sum(counts.false) / max(counts.hours, 1e-12) <= self.target:
+                point = self.point(decision, data, background)
+                return point if self.allows(point) else None
+            label = self.labels[int(np.argmax(counts.false))]
+            above = [enter for enter in ENTER if enter > decision.of(label).enter]
+            if not above:
+                return None
+            own = decision.per_label.get(label, LabelDecision())
+            own = dataclasses.replace(own, enter=above[0], leave=_leave(above[0], ratio))
+            decision = dataclasses.replace(decision, per_label={**decision.per_label, label: own})
+
+
+def choose(points: Iterable[Point], target: float, aim: str) -> Point | None:
+    """Of the settings that reach the target, the best; ``None`` of none.
+
+    Those within half a point of the best figure count as equal. Of these, the ones with the
+    fewest false events stay. They mostly form a range of ``enter`` for some values of the others:
+    the middle of the widest such range is taken, since at its edges chance decides; of ranges of
+    one width, that with the shorter delay.
+    """
+    allowed = [p for p in points if p.false_per_hour <= target and p.data.recognised > 0]
+    if not allowed:
+        return None
+    best = max(point.reached(aim) for point in allowed)
+    near = [point for point in allowed if point.reached(aim) >= best - _NOISE]
+    fewest = min(point.false for point in near)
+    ranges: dict[tuple[float, float], list[Point]] = {}
+    for point in near:
+        if point.false == fewest:
+            key = (point.decision.smoothing_s, point.decision.min_duration_s)
+            ranges.setdefault(key, []).append(point)
+    widest = min(ranges.values(), key=lambda found: (-len(found), found[0].delay_median_s or 0.0))
+    return sorted(widest, key=lambda point: point.decision.enter)[len(widest) // 2]
+
+
+def front(points: Iterable[Point], aim: str) -> list[Point]:
+    """The trade-off curve: settings of which no other is better with as few false events."""
+    best = 0.0
+    found = []
+    ordered = sorted(points, key=lambda p: (p.false, -p.reached(aim), p.delay_median_s or 0.0))
+    for point in ordered:
+        if point.reached(aim) > best:
+            best = point.reached(aim)
+            found.append(point)
+    return found
+
+
+def _leave(enter: float, ratio: float) -> float:
+    return max(0.001, round(enter * ratio, 3))
