@@ -148,9 +148,17 @@ def test_the_object_can_be_seen_where_the_pose_says() -> None:
         {"rate_hz": 241.0},
         {"rate_hz": float("nan")},
         {"gestures": ["left", "sideways"]},
-        {"gestures": [BACKGROUND]},
+        {"gestures": ["left", ""]},
     ],
 )
 def test_a_size_rate_or_label_out_of_range_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="expected"):
         play(0, **wrong)
+
+
+def test_a_script_of_background_comes_and_goes_and_performs_nothing() -> None:
+    scene = Scene(seed=3, height=48, width=48, gestures=[BACKGROUND] * 3)
+    frames = list(scene)
+    assert {(frame.label, frame.gesture) for frame in frames} == {(BACKGROUND, -1)}
+    present = [frame.pose is not None for frame in frames]
+    assert sum(now and not before for before, now in itertools.pairwise([False, *present])) >= 3

@@ -62,6 +62,9 @@ def command(model: str, card: bool, as_json: bool) -> None:
             f"decisions  smoothing {decision.smoothing_s} s, enter {decision.enter}, leave "
             f"{decision.leave}, background {decision.background or 'none'}"
         )
+        for label, own in decision.per_label.items():
+            given = ", ".join(f"{name.removesuffix('_s')} {v}" for name, v in own.given().items())
+            click.echo(f"           {label}: {given}")
     click.echo(
         f"golden     {len(bundle.golden.frames)} frames in {spec.golden.rounds} rounds, "
         f"tolerance {spec.golden.tolerance} steps"

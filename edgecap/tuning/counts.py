@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,7 +143,7 @@ class Replays:
         self.tracks = tuple(tracks)
         self._labels, self._task = labels, task
         self._smoothed: dict[tuple[int, float], dict[int, npt.NDArray[np.float32]]] = {}
-        self._counts: dict[tuple[int, DecisionSpec], Counts] = {}
+        self._counts: dict[tuple[Hashable, ...], Counts] = {}
 
     def counts(self, decision: DecisionSpec, which: Iterable[int] | None = None) -> Counts:
         """Of all tracks, or of some, together."""
@@ -187,7 +187,8 @@ class Replays:
         return self._smoothed[key]
 
     def _of_track(self, index: int, decision: DecisionSpec) -> Counts:
-        key = (index, decision)
+        # The hash of a decision leaves out the settings of single labels.
+        key = (index, decision, tuple(decision.per_label.items()))
         if key not in self._counts:
             self._counts[key] = self._count(index, decision)
         return self._counts[key]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +29,12 @@ class HeldOut:
         return figures | {"halves_without_a_setting": self.unreached}
 
 
-def held_out(search: Search) -> HeldOut | str:
-    """The check, or why there is none.
+#: Recordings' indices of data and of background → the setting that is chosen on them.
+Choice = Callable[[Sequence[int], Sequence[int]], Point | None]
+
+
+def held_out(search: Search, choice: Choice) -> HeldOut | str:
+    """The check of a way to choose, or why there is none.
 
     Recordings of one group stay on one side, and every label is on both sides where it can be.
     """
@@ -47,7 +51,7 @@ def held_out(search: Search) -> HeldOut | str:
     on_background: list[Counts] = []
     decision = None
     for fit, other in ((0, 1), (1, 0)):
-        chosen = search.best(data[fit], background[fit])
+        chosen = choice(data[fit], background[fit])
         if chosen is not None:
             decision = decision or chosen.decision
             on_data.append(search.data.counts(chosen.decision, data[other]))

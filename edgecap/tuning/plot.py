@@ -36,7 +36,7 @@ def draw(tuning: Tuning, path: Path, *, title: str) -> None:
     matplotlib = require_matplotlib(_PURPOSE)
     style = {"text.parse_math": False, "font.size": 9, "svg.fonttype": "none"}
     with matplotlib.rc_context(style):
-        figure = matplotlib.figure.Figure(figsize=(7.6, 4.4), dpi=150, layout="constrained")
+        figure = matplotlib.figure.Figure(figsize=(8.0, 4.6), dpi=150, layout="constrained")
         axes = figure.add_subplot()
         _settings(axes, tuning)
         _curve(axes, tuning)
@@ -91,7 +91,7 @@ def _marks(axes: Any, tuning: Tuning) -> None:
             mew=1.2,
             elinewidth=1.2,
             capsize=3,
-            label=f"{name} (with 95 % bounds)",
+            label=f"{name}, 95 % bounds",
             zorder=5,
         )
     if tuning.held_out is not None:
@@ -103,8 +103,13 @@ def _dress(axes: Any, tuning: Tuning, title: str) -> None:
     axes.axvline(tuning.target, color=_MUTED, lw=1, ls=(0, (4, 3)))
     hours = tuning.before.background.hours
     # Linear up to one event in all of the background, which is the least above none.
-    axes.set_xscale("symlog", linthresh=max(1e-6, 1 / hours if hours else 1.0), linscale=0.6)
-    axes.set_xlim(left=0)
+    least = 1 / hours if hours else 1.0
+    axes.set_xscale("symlog", linthresh=least, linscale=0.5)
+    right = axes.get_xlim()[1]
+    axes.set_xlim(-0.15 * least, right)
+    steps = [part * 10.0**power for power in range(-4, 6) for part in (1, 2, 5)]
+    axes.set_xticks([0.0, *(step for step in steps if least <= step <= right)], minor=False)
+    axes.set_xticks([], minor=True)
     shown = [point.reached(tuning.aim) * 100 for point in (*tuning.curve, tuning.before)]
     axes.set_ylim(max(0.0, min(shown) - 12), 101.5)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -126,4 +131,6 @@ def _dress(axes: Any, tuning: Tuning, title: str) -> None:
     for side in ("left", "bottom"):
         axes.spines[side].set_color(_LINE)
     axes.tick_params(colors=_MUTED, length=0, which="both")
-    axes.legend(frameon=False, fontsize=8, loc="lower right", labelcolor=_INK)
+    axes.figure.legend(
+        frameon=False, fontsize=8, loc="outside lower center", ncols=5, labelcolor=_INK
+    )

@@ -20,7 +20,7 @@ SMOOTHING_S = (0.1, 0.25, 0.5)
 _NOISE = 0.005
 # A threshold of its own for a label must gain this much: each is one more thing to get wrong.
 _WORTH = 0.01
-_MOST_STARTS = 6
+_MOST_STARTS, _MOST_RAISED = 6, 3
 
 
 def base_settings(own: DecisionSpec) -> list[DecisionSpec]:
@@ -92,21 +92,29 @@ class Search:
     def best(
         self, data: Sequence[int] | None = None, background: Sequence[int] | None = None
     ) -> Point | None:
-        """The setting to take; ``None`` where none that recognises anything reaches the target.
+        """The best setting that is the same for all labels, as :func:`choose` has it."""
+        return choose(self.base(data, background), self.target, self.aim)
 
-        Of the settings that are the same for all labels, :func:`choose` takes one. From better
-        ones that tell of too many false events, single labels are then raised until they do not.
+    def best_raised(
+        self, data: Sequence[int] | None = None, background: Sequence[int] | None = None
+    ) -> Point | None:
+        """The best setting with higher thresholds for single labels.
+
+        It starts from settings that are better than :meth:`best` but tell of too many false
+        events, and raises the labels that tell of most of them, three at most: with more, it is
+        chance that is fitted.
+
+        Returns:
+          ``None`` where that gains less than a point.
         """
         base = self.base(data, background)
-        chosen = choose(base, self.target, self.aim)
-        if chosen is None:
-            return None
-        least = chosen.reached(self.aim) + _WORTH
+        plain = choose(base, self.target, self.aim)
+        least = _WORTH + (plain.reached(self.aim) if plain else 0.0)
         starts = [p for p in base if p.reached(self.aim) >= least and not self.allows(p)]
-        starts.sort(key=lambda p: (-p.reached(self.aim), p.false))
+        starts.sort(key=lambda p: (p.false, -p.reached(self.aim)))
         raised = [self._raise(start, data, background) for start in starts[:_MOST_STARTS]]
         better = [p for p in raised if p is not None and p.reached(self.aim) >= least]
-        return max(better, key=lambda p: (p.reached(self.aim), -p.false), default=chosen)
+        return max(better, key=lambda p: (p.reached(self.aim), -p.false), default=None)
 
     def allows(self, point: Point) -> bool:
         """Whether a setting reaches the target, and recognises something."""
@@ -125,9 +133,10 @@ class Search:
                 return point if self.allows(point) else None
             label = self.labels[int(np.argmax(counts.false))]
             above = [enter for enter in ENTER if enter > decision.of(label).enter]
-            if not above:
-                return None
             own = decision.per_label.get(label, LabelDecision())
+            raised = sum(given.enter is not None for given in decision.per_label.values())
+            if not above or (own.enter is None and raised == _MOST_RAISED):
+                return None
             own = dataclasses.replace(own, enter=above[0], leave=_leave(above[0], ratio))
             decision = dataclasses.replace(decision, per_label={**decision.per_label, label: own})
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from edgecap import terminal
 from edgecap.tuning.counts import Point
+from edgecap.tuning.held_out import HeldOut
 from edgecap.tuning.tune import Tuning, describe
 
 _BAR_COLUMNS = 20
@@ -24,16 +25,7 @@ def lines(tuning: Tuning, *, rich: bool = False) -> list[str]:
         told += _about("chosen", tuning.chosen)
     told += _about("before", tuning.before)
     if tuning.held_out is not None:
-        checked = tuning.held_out
-        told += [
-            f"held out  {_figures(checked.point)}",
-            "          chosen on one half of the recordings and counted on the other, both ways"
-            + (
-                f"; on {checked.unreached} of the halves no setting reached the target"
-                if checked.unreached
-                else ""
-            ),
-        ]
+        told += _about("held out", tuning.held_out.point, _how(tuning.held_out))
     return told
 
 
@@ -63,11 +55,14 @@ def _limit(target: float, width: int) -> str:
 def _rows(tuning: Tuning) -> tuple[list[Point], dict[int, str]]:
     """Points of the curve, not too many, with the chosen one and the one before."""
     marked = {id(tuning.before): _BEFORE}
-    rows = [*_thinned(tuning.curve, tuning.target), tuning.before]
+    rows = [tuning.before]
     if tuning.chosen is not None:
-        rows = [point for point in rows if point.decision != tuning.chosen.decision]
+        rows = [] if tuning.chosen.decision == tuning.before.decision else rows
         rows.append(tuning.chosen)
         marked[id(tuning.chosen)] = _CHOSEN
+    shown = [point.decision for point in rows]
+    curve = _thinned(tuning.curve, tuning.target)
+    rows += [point for point in curve if point.decision not in shown]
     return sorted(rows, key=lambda p: (p.false, p.reached(tuning.aim))), marked
 
 
@@ -102,16 +97,21 @@ def _row(point: Point, mark: str, aim: str, *, rich: bool) -> str:
     return row.replace(bar, f"{terminal.BLUE}{bar}{terminal.RESET}")
 
 
-def _about(name: str, point: Point) -> list[str]:
-    return [f"{name:<9} {describe(point.decision)}", f"          {_figures(point)}"]
-
-
-def _figures(point: Point) -> str:
+def _about(name: str, point: Point, what: str | None = None) -> list[str]:
     low, high = point.recall_interval
     events = "event" if point.false == 1 else "events"
-    return (
-        f"recall {point.recall * 100:.1f} % ({point.data.recognised} of {point.data.gestures}; "
-        f"95 %: {low * 100:.0f} to {high * 100:.0f}), precision {point.precision * 100:.1f} %; "
-        f"{point.false} false {events} in {point.background.hours:.2f} h, "
-        f"{point.false_per_hour:.3g} an hour (95 %: below {point.false_upper:.3g})"
-    )
+    return [
+        f"{name:<9} {what or describe(point.decision)}",
+        f"          recall {point.recall * 100:.1f} % ({point.data.recognised} of "
+        f"{point.data.gestures}; 95 %: {low * 100:.0f} to {high * 100:.0f}), precision "
+        f"{point.precision * 100:.1f} %",
+        f"          {point.false} false {events} in {point.background.hours:.2f} h: "
+        f"{point.false_per_hour:.3g} an hour (95 %: below {point.false_upper:.3g})",
+    ]
+
+
+def _how(checked: HeldOut) -> str:
+    told = "chosen on one half of the recordings, counted on the other, both ways"
+    if checked.unreached:
+        told += f"; on {checked.unreached} of 2 halves no setting reached the target"
+    return told

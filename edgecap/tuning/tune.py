@@ -103,16 +103,20 @@ def tune(
     for number, setting in enumerate(settings, 1):
         progress(f"trying settings: {number} of {len(settings)}")
         points.append(search.point(setting))
-    chosen = search.best()
     progress("checking on recordings not chosen on")
-    checked = held_out(search) if chosen is not None else ""
+    chosen, checked = _choose(search)
     before = search.point(spec.decision)
     telling = [point for point in points if point.data.recognised > 0]
     nearest = min(telling or points, key=lambda p: (p.false, -p.reached(search.aim)))
     notes = [f"left out: {line}" for line in left_out]
     notes += _about_background(before.background.hours, target, chosen)
-    if isinstance(checked, str) and checked:
+    if isinstance(checked, str):
         notes.append(checked)
+    elif checked is not None and checked.point.false_per_hour > target:
+        notes.append(
+            f"on recordings not chosen on there were {checked.point.false_per_hour:.3g} false "
+            f"events an hour, more than {target:g}: expect that, and give more background"
+        )
     return Tuning(
         target=target,
         aim=aim,
@@ -125,6 +129,33 @@ def tune(
         recordings=(len(data), len(background)),
         notes=tuple(notes),
     )
+
+
+def _choose(search: Search) -> tuple[Point | None, HeldOut | str | None]:
+    """The setting to take and its check.
+
+    Thresholds for single labels are taken only where they are better on recordings that they were
+    not chosen on too.
+    """
+    plain = search.best()
+    if plain is None:
+        return None, None
+    checked = held_out(search, search.best)
+    raised = search.best_raised()
+    if raised is None or isinstance(checked, str):
+        return plain, checked
+
+    def choice(data: Sequence[int], background: Sequence[int]) -> Point | None:
+        return search.best_raised(data, background) or search.best(data, background)
+
+    again = held_out(search, choice)
+    if isinstance(again, str) or again.unreached > checked.unreached:
+        return plain, checked
+    allowed = max(search.target, checked.point.false_per_hour)
+    gains = again.point.reached(search.aim) > checked.point.reached(search.aim)
+    if gains and again.point.false_per_hour <= allowed:
+        return raised, again
+    return plain, checked
 
 
 def check_tunable(spec: ModelSpec) -> None:
