@@ -116,6 +116,9 @@ class Graph:
     #: signature → ({input name: tensor index}, {output name: tensor index})
     signatures: dict[str, tuple[dict[str, int], dict[str, int]]]
     subgraphs: int
+    #: What an interpreter fills in and reads out, by tensor index.
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
 
     def operator_counts(self) -> list[dict[str, Any]]:
         """Operators by name and by the dtype that they give, the most frequent first.
@@ -144,12 +147,12 @@ def read_graph(data: bytes) -> Graph:
             "expected a TFLite flatbuffer (bytes 4 to 7 read TFL3); this file is something else"
         )
     try:
-        return _read_model(_Table(_Reader(data), _u32(data, 0)))
+        return _read_model(Table(Reader(data), _u32(data, 0)))
     except (struct.error, IndexError, UnicodeDecodeError, RecursionError) as error:
         raise ModelFileError(f"the TFLite flatbuffer is damaged: {error}") from error
 
 
-def _read_model(model: _Table) -> Graph:
+def _read_model(model: Table) -> Graph:
     subgraphs = list(model.tables(2))
     if not subgraphs:
         raise ModelFileError("the TFLite flatbuffer is damaged: it has no subgraph")
@@ -169,10 +172,14 @@ def _read_model(model: _Table) -> Graph:
         for s in model.tables(7)
         if s.number(4, "<I") == 0
     }
-    return Graph(tensors, operators, signatures, len(subgraphs))
+    inputs, outputs = main.numbers(1, "<i"), main.numbers(2, "<i")
+    for index in (*inputs, *outputs):
+        if not 0 <= index < len(tensors):
+            raise IndexError(f"the subgraph's inputs and outputs name tensor {index}")
+    return Graph(tensors, operators, signatures, len(subgraphs), inputs, outputs)
 
 
-def _read_tensor(index: int, table: _Table) -> Tensor:
+def _read_tensor(index: int, table: Table) -> Tensor:
     quantization = table.table(4)
     shape = table.numbers(0, "<i")
     if len(shape) > _MAX_RANK:
@@ -188,7 +195,7 @@ def _read_tensor(index: int, table: _Table) -> Tensor:
     )
 
 
-def _read_map(signature: _Table, field: int, tensors: int) -> dict[str, int]:
+def _read_map(signature: Table, field: int, tensors: int) -> dict[str, int]:
     found = {entry.text(0): entry.number(1, "<I") for entry in signature.tables(field)}
     for name, index in found.items():
         if index >= tensors:
@@ -196,7 +203,7 @@ def _read_map(signature: _Table, field: int, tensors: int) -> dict[str, int]:
     return found
 
 
-def _operator_name(code: _Table) -> str:
+def _operator_name(code: Table) -> str:
     # Codes up to 126 stand in the old byte field, larger ones in the new field.
     number = max(code.number(0, "<b"), code.number(3, "<i"))
     return _OPERATORS.get(number, f"OP_{number}")
@@ -207,7 +214,7 @@ def _u32(data: bytes, position: int) -> int:
     return int(value)
 
 
-class _Reader:
+class Reader:
     """The bytes, and how many vector entries may still be read from them."""
 
     def __init__(self, data: bytes) -> None:
@@ -220,10 +227,10 @@ class _Reader:
             raise IndexError("it claims to hold more than any model does")
 
 
-class _Table:
+class Table:
     """A flatbuffer table: a position, and a vtable that says where its fields are."""
 
-    def __init__(self, reader: _Reader, position: int) -> None:
+    def __init__(self, reader: Reader, position: int) -> None:
         self._reader, self._data, self._position = reader, reader.data, position
         data = reader.data
         (distance,) = struct.unpack_from("<i", data, position)
@@ -232,7 +239,7 @@ class _Table:
             raise IndexError(f"a table at {position} points before the file")
         (self._vtable_size,) = struct.unpack_from("<H", data, self._vtable)
 
-    def _field(self, number: int) -> int | None:
+    def position_of(self, number: int) -> int | None:
         """The position of a field, or ``None`` where it is left at its default."""
         slot = 4 + 2 * number
         if slot + 2 > self._vtable_size:
@@ -241,15 +248,15 @@ class _Table:
         return self._position + offset if offset else None
 
     def number(self, field: int, layout: str) -> int:
-        position = self._field(field)
+        position = self.position_of(field)
         if position is None:
             return 0
         (value,) = struct.unpack_from(layout, self._data, position)
         return int(value)
 
-    def _vector(self, field: int, item_size: int) -> tuple[int, int]:
-        """Start and length of a vector, checked to lie inside the file."""
-        position = self._field(field)
+    def vector(self, field: int, item_size: int) -> tuple[int, int]:
+        """Where a vector's items begin, and how many; checked to lie inside the file."""
+        position = self.position_of(field)
         if position is None:
             return 0, 0
         start = position + _u32(self._data, position)
@@ -260,20 +267,20 @@ class _Table:
         return start + 4, length
 
     def numbers(self, field: int, layout: str) -> tuple[Any, ...]:
-        start, length = self._vector(field, struct.calcsize(layout))
+        start, length = self.vector(field, struct.calcsize(layout))
         return struct.unpack_from(f"<{length}{layout[1]}", self._data, start)
 
     def text(self, field: int) -> str:
-        start, length = self._vector(field, 1)
+        start, length = self.vector(field, 1)
         return self._data[start : start + length].decode("utf-8")
 
-    def table(self, field: int) -> _Table | None:
-        position = self._field(field)
+    def table(self, field: int) -> Table | None:
+        position = self.position_of(field)
         if position is None:
             return None
-        return _Table(self._reader, position + _u32(self._data, position))
+        return Table(self._reader, position + _u32(self._data, position))
 
-    def tables(self, field: int) -> Iterator[_Table]:
-        start, length = self._vector(field, 4)
+    def tables(self, field: int) -> Iterator[Table]:
+        start, length = self.vector(field, 4)
         for entry in range(start, start + 4 * length, 4):
-            yield _Table(self._reader, entry + _u32(self._data, entry))
+            yield Table(self._reader, entry + _u32(self._data, entry))
