@@ -34,16 +34,18 @@ class Cut:
     Attributes:
       encode, advance: operators, in the order in which they run. What depends on neither image nor
         state is in each part that needs it.
-      features: tensors that ``encode`` hands over; the image is one of them where ``advance``
+      features: tensors that are handed over; the image itself is one of them where ``advance``
         needs it too.
+      encode_outputs: the features that ``encode`` computes, so all but the image.
       advance_inputs: those features and states that an operator of ``advance`` reads.
-      advance_outputs: those of the step's outputs and next states that ``advance`` computes; the
-        others are features.
+      advance_outputs: those of the step's outputs and next states that are neither features nor
+        states handed through.
     """
 
     encode: tuple[int, ...]
     advance: tuple[int, ...]
     features: tuple[int, ...]
+    encode_outputs: tuple[int, ...]
     advance_inputs: tuple[int, ...]
     advance_outputs: tuple[int, ...]
 
@@ -52,7 +54,7 @@ def find_cut(graph: Graph, tensors: StepTensors) -> Cut:
     """Finds where the step of a graph is to be cut.
 
     Raises:
-      SpecError: nothing of the step depends on the image alone, or nothing on a state.
+      SpecError: the step computes nothing from the image alone, or its answers need no state.
     """
     of_image, of_state = {tensors.image}, set(tensors.states_in)
     encode: list[int] = []
@@ -68,26 +70,22 @@ def find_cut(graph: Graph, tensors: StepTensors) -> Cut:
             encode.append(number)
         else:
             constant.append(number)
-    if not encode or not advance:
-        alone = "the image" if not encode else "a state"
-        raise SpecError(
-            f"this model cannot be gated: no operator depends on {alone}"
-            + (" and on no state" if not encode else "")
-        )
     results = {*tensors.states_out, tensors.output}
-    encode = _with_constants(graph, encode, constant, set())
     advance = _with_constants(graph, advance, constant, results)
     read = {index for number in advance for index in graph.operators[number].inputs}
-    made = {index for number in advance for index in graph.operators[number].outputs}
-    features = tuple(sorted(of_image & (read | results)))
-    if not features:
-        raise SpecError("this model cannot be gated: its answers do not depend on the image")
+    features = of_image & (read | results)
+    encoded = features - {tensors.image}
+    if not encoded:
+        raise SpecError("this model cannot be gated: it computes nothing from the image alone")
+    if tensors.output in features:
+        raise SpecError("this model cannot be gated: its answers do not depend on a state")
     return Cut(
-        encode=tuple(encode),
+        encode=tuple(_with_constants(graph, encode, constant, set())),
         advance=tuple(advance),
-        features=features,
-        advance_inputs=tuple(i for i in (*features, *tensors.states_in) if i in read),
-        advance_outputs=tuple(sorted((results & made) - set(features))),
+        features=tuple(sorted(features)),
+        encode_outputs=tuple(sorted(encoded)),
+        advance_inputs=tuple(i for i in (*sorted(features), *tensors.states_in) if i in read),
+        advance_outputs=tuple(sorted(results - features - set(tensors.states_in))),
     )
 
 

@@ -15,13 +15,14 @@ from edgecap.activation import activation
 from edgecap.bundle import Bundle, read_bundle
 from edgecap.contract import bind
 from edgecap.errors import StateError
-from edgecap.interpreter import DEFAULT_KERNELS, Backend, open_interpreter
+from edgecap.gate import SceneGate, Seen
+from edgecap.interpreter import DEFAULT_KERNELS, Backend
 from edgecap.predictions import Decider, Prediction, decider
-from edgecap.preprocess import Image, Preprocessor
+from edgecap.preprocess import Image, Preprocessor, resize
 from edgecap.quantization import reset_value
 from edgecap.spec import DecisionSpec, ModelSpec
+from edgecap.steps import Arrays, CutStep, WholeStep, cut_step
 
-Arrays = tuple[npt.NDArray[Any], ...]
 # What the predictions of a stream are; which they are stands in the model file.
 _P = TypeVar("_P", bound=Prediction)
 
@@ -35,6 +36,8 @@ class Snapshot:
       states: one array per state of the spec, in its order.
       frames: frames since the reset.
       timestamp_s: of the last frame, or ``None`` before the first.
+      encoded: of the frames, those that the encoder looked at.
+      seen: of a gated stream, the picture that was encoded last.
     """
 
     model: str
@@ -42,12 +45,16 @@ class Snapshot:
     frames: int
     timestamp_s: float | None
     _decider: Decider
+    encoded: int = 0
+    seen: Seen | None = None
 
 
 class StreamingModel:
     """A verified model with an interpreter; makes streams. Get one from :func:`load`.
 
     One interpreter serves all streams, from any thread: a lock lets one step at a time through.
+    Once a stream is gated there are two, for the two parts of the step (:mod:`edgecap.cut`); they
+    serve all streams and give the same bytes.
     """
 
     def __init__(
@@ -59,10 +66,15 @@ class StreamingModel:
         backend: str | None = None,
     ) -> None:
         self._bundle = bundle
-        self._tensors = bind(bundle.graph, bundle.spec)
-        self._interpreter, self._backend = open_interpreter(
-            bundle.model, threads=threads, kernels=kernels, backend=backend
+        whole = WholeStep(
+            bundle,
+            bind(bundle.graph, bundle.spec),
+            threads=threads,
+            kernels=kernels,
+            backend=backend,
         )
+        self._step: WholeStep | CutStep = whole
+        self._backend = whole.backend
         self._digest = _digest(bundle)
         self._lock = threading.Lock()
         self._preprocess = Preprocessor(bundle.spec.input)
@@ -93,7 +105,9 @@ class StreamingModel:
         """One per output, in the order of a prediction's ``probabilities`` or ``values``."""
         return self._bundle.spec.labels
 
-    def stream(self, decision: DecisionSpec | None = None) -> Stream[Any]:
+    def stream(
+        self, decision: DecisionSpec | None = None, *, gate: SceneGate | None = None
+    ) -> Stream[Any]:
         """A new stream in the reset state.
 
         Which predictions it gives depends on the file, which no type checker reads; name them
@@ -101,8 +115,15 @@ class StreamingModel:
 
         Args:
           decision: replaces the model's own thresholds.
+          gate: leaves the encoder out while nothing changes in the picture; the state is carried
+            on with every frame all the same. Without one, every frame is encoded.
+
+        Raises:
+          SpecError, ModelFileError, BackendError: with a gate, and the model cannot be cut in two.
         """
-        return Stream(self, decision or self.spec.decision)
+        if gate is not None:
+            self._cut()
+        return Stream(self, decision or self.spec.decision, gate)
 
     def initial_states(self) -> Arrays:
         """The states after a reset: the value that means 0 on each state's grid."""
@@ -123,15 +144,57 @@ class StreamingModel:
         Raises:
           FrameError: the image has a wrong shape or dtype.
         """
-        interpreter, tensors = self._interpreter, self._tensors
         with self._lock:
-            interpreter.set_tensor(tensors.image, self._preprocess(image))
-            for index, state in zip(tensors.states_in, states, strict=True):
-                interpreter.set_tensor(index, state)
-            interpreter.invoke()
-            outputs = interpreter.get_tensor(tensors.output)
-            following = tuple(interpreter.get_tensor(index) for index in tensors.states_out)
+            outputs, following = self._step.step(self._preprocess(image), states)
         return outputs[0], following
+
+    def infer_gated(
+        self,
+        image: Image,
+        states: Arrays,
+        *,
+        gate: SceneGate,
+        seen: Seen | None,
+        timestamp_s: float,
+    ) -> tuple[npt.NDArray[Any], Arrays, Seen]:
+        """Like :meth:`infer`, with the encoder left out where the gate stays closed.
+
+        Args:
+          image, states: as for :meth:`infer`.
+          gate: decides.
+          seen: what the call for the frame before returned; ``None`` after a reset.
+          timestamp_s: when the frame was taken.
+
+        Returns:
+          Outputs ``(labels,)``, the next states, and what to give to the next call. ``reused`` of
+          it is 0 where the frame was encoded.
+
+        Raises:
+          FrameError: the image has a wrong shape or dtype.
+          SpecError, ModelFileError, BackendError: the model cannot be cut in two.
+        """
+        picture = resize(image, self.spec.input)
+        blocks = gate.blocks(picture)
+        opened = gate.opens(seen, blocks, timestamp_s)
+        parts = self._cut()
+        with self._lock:
+            if opened or seen is None:
+                seen = Seen(blocks, parts.encode(self._preprocess(picture)), timestamp_s)
+            else:
+                seen = Seen(seen.blocks, seen.features, seen.encoded_s, seen.reused + 1)
+            outputs, following = parts.advance(seen.features, states)
+        return outputs[0], following, seen
+
+    def _cut(self) -> CutStep:
+        """The two parts of the step, which replace the whole from then on."""
+        step = self._step
+        if isinstance(step, WholeStep):
+            with self._lock:
+                # Another thread may have done it meanwhile.
+                if isinstance(self._step, WholeStep):
+                    self._step = cut_step(self._bundle, self._step)
+                step = self._step
+        return step
 
     def activate(self, outputs: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """What outputs ``(labels,)`` of :meth:`infer` mean.
@@ -152,12 +215,16 @@ class Stream(Generic[_P]):
     Not safe for two threads at once; use one stream per camera.
     """
 
-    def __init__(self, model: StreamingModel, decision: DecisionSpec) -> None:
+    def __init__(
+        self, model: StreamingModel, decision: DecisionSpec, gate: SceneGate | None = None
+    ) -> None:
         self._model = model
+        self._gate = gate
         self._decider = decider(model.spec.task, model.labels, decision)
         self._states = model.initial_states()
-        self._frames = 0
+        self._frames = self._encoded = 0
         self._last_s: float | None = None
+        self._seen: Seen | None = None
 
     @property
     def model(self) -> StreamingModel:
@@ -167,6 +234,21 @@ class Stream(Generic[_P]):
     def frames(self) -> int:
         """Frames since the last reset."""
         return self._frames
+
+    @property
+    def gate(self) -> SceneGate | None:
+        """What leaves the encoder out while nothing changes, if anything does."""
+        return self._gate
+
+    @property
+    def encoded(self) -> int:
+        """Of the frames since the last reset, those that the encoder looked at."""
+        return self._encoded
+
+    @property
+    def skipped(self) -> bool:
+        """Whether the encoder was left out of the last frame: the gate saw no change."""
+        return self._seen is not None and self._seen.reused > 0
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -186,10 +268,17 @@ class Stream(Generic[_P]):
           MissingDependencyError: the frame must be resized and OpenCV is not installed.
         """
         model = self._model
-        outputs, self._states = model.infer(image, self._states)
         if timestamp_s is None:
             last_s = self._last_s
             timestamp_s = 0.0 if last_s is None else last_s + 1.0 / model.spec.rate_hz
+        if self._gate is None:
+            outputs, self._states = model.infer(image, self._states)
+            self._encoded += 1
+        else:
+            outputs, self._states, self._seen = model.infer_gated(
+                image, self._states, gate=self._gate, seen=self._seen, timestamp_s=timestamp_s
+            )
+            self._encoded += not self._seen.reused
         self._last_s = timestamp_s
         self._frames += 1
         prediction: _P = self._decider.predict(model.activate(outputs), timestamp_s)
@@ -199,8 +288,9 @@ class Stream(Generic[_P]):
         """Forgets everything that was seen."""
         self._states = self._model.initial_states()
         self._decider.reset()
-        self._frames = 0
+        self._frames = self._encoded = 0
         self._last_s = None
+        self._seen = None
 
     def snapshot(self) -> Snapshot:
         """The stream as it is now."""
@@ -211,6 +301,8 @@ class Stream(Generic[_P]):
             frames=self._frames,
             timestamp_s=self._last_s,
             _decider=self._decider.copy(),
+            encoded=self._encoded,
+            seen=self._seen,
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -228,11 +320,14 @@ class Stream(Generic[_P]):
         self._frames = snapshot.frames
         self._last_s = snapshot.timestamp_s
         self._decider = snapshot._decider.copy()
+        self._encoded = snapshot.encoded
+        # Without a gate it would only grow old.
+        self._seen = snapshot.seen if self._gate is not None else None
 
     def fork(self) -> Stream[_P]:
         """An independent stream that goes on from here."""
         other: Stream[_P] = Stream.__new__(Stream)
-        other._model = self._model
+        other._model, other._gate = self._model, self._gate
         other.restore(self.snapshot())
         return other
 
