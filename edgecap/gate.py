@@ -27,9 +27,9 @@ _BYTE = np.uint64(8)
 # A row of a block is 24 bytes: 12 sums of two values.
 _ONES = np.ones(_BLOCK * 3 // 2, np.int32)
 
-DEFAULT_THRESHOLD = 2.0
-DEFAULT_REFRESH_S = 2.0
-DEFAULT_MAX_SKIPS = 60
+DEFAULT_THRESHOLD = 4.0
+DEFAULT_REFRESH_S = 3.0
+DEFAULT_MAX_SKIPS = 100
 
 Blocks = npt.NDArray[np.int32]
 

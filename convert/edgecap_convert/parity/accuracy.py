@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from edgecap.evaluation import Evaluation, Recording, evaluate
 from edgecap.spec import DecisionSpec
-from edgecap.streaming import Arrays, StreamingModel
+from edgecap.steps import Arrays
+from edgecap.streaming import StreamingModel
 from edgecap_convert.parity.trace import NetworkTracer, Tracers
 from edgecap_convert.quantization.recipes import recipe_named
 from edgecap_convert.training.predict import NetworkPredictor, activated

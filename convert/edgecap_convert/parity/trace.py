@@ -10,7 +10,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from edgecap.quantization import dequantize
-from edgecap.streaming import Arrays, StreamingModel
+from edgecap.steps import Arrays
+from edgecap.streaming import StreamingModel
 from edgecap_convert.models.along import State
 from edgecap_convert.models.network import Network, normalize
 
