@@ -39,7 +39,7 @@ class Cut:
       encode_outputs: the features that ``encode`` computes, so all but the image.
       advance_inputs: those features and states that an operator of ``advance`` reads.
       advance_outputs: those of the step's outputs and next states that are neither features nor
-        states handed through.
+        states handed through; none if the model has no memory, and ``advance`` is empty then.
     """
 
     encode: tuple[int, ...]
@@ -54,7 +54,7 @@ def find_cut(graph: Graph, tensors: StepTensors) -> Cut:
     """Finds where the step of a graph is to be cut.
 
     Raises:
-      SpecError: the step computes nothing from the image alone, or its answers need no state.
+      SpecError: the step computes nothing from the image alone.
     """
     of_image, of_state = {tensors.image}, set(tensors.states_in)
     encode: list[int] = []
@@ -77,15 +77,14 @@ def find_cut(graph: Graph, tensors: StepTensors) -> Cut:
     encoded = features - {tensors.image}
     if not encoded:
         raise SpecError("this model cannot be gated: it computes nothing from the image alone")
-    if tensors.output in features:
-        raise SpecError("this model cannot be gated: its answers do not depend on a state")
+    left = results - features - set(tensors.states_in)
     return Cut(
         encode=tuple(_with_constants(graph, encode, constant, set())),
-        advance=tuple(advance),
+        advance=tuple(advance) if left else (),
         features=tuple(sorted(features)),
         encode_outputs=tuple(sorted(encoded)),
         advance_inputs=tuple(i for i in (*sorted(features), *tensors.states_in) if i in read),
-        advance_outputs=tuple(sorted(results - features - set(tensors.states_in))),
+        advance_outputs=tuple(sorted(left)),
     )
 
 

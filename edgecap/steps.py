@@ -81,19 +81,17 @@ class CutStep:
         self._image = tensors.image
         self._features = cut.features
         self._encoder = opened(cut.encode, (tensors.image,), cut.encode_outputs)
-        self._rest = opened(cut.advance, cut.advance_inputs, cut.advance_outputs)
+        self._rest = (
+            opened(cut.advance, cut.advance_inputs, cut.advance_outputs) if cut.advance else None
+        )
         # What an interpreter is given: (place among the arrays, tensor).
         self._given_features = _places(cut.features, cut.advance_inputs)
         self._given_states = _places(tensors.states_in, cut.advance_inputs)
-        # Where each next state comes from: what is computed has no place among the others.
-        self._output = tensors.output
-        self._states_out = [
-            (
-                index,
-                cut.features.index(index) if index in cut.features else None,
-                tensors.states_in.index(index) if index in tensors.states_in else None,
-            )
-            for index in tensors.states_out
+        # Where the outputs and next states come from: among the features or the states given, at
+        # a place, or out of the interpreter.
+        self._results = [
+            (index, _place(cut.features, index), _place(tensors.states_in, index))
+            for index in (tensors.output, *tensors.states_out)
         ]
 
     def encode(self, image: Array) -> Arrays:
@@ -109,23 +107,24 @@ class CutStep:
     def advance(self, features: Arrays, states: Arrays) -> tuple[Array, Arrays]:
         """Features and states → outputs ``(1, labels)`` and the next states.
 
-        A next state may be one of the given arrays; none is ever written to.
+        Any of these may be one of the given arrays; none is ever written to.
         """
         rest = self._rest
-        for place, index in self._given_features:
-            rest.set_tensor(index, features[place])
-        for place, index in self._given_states:
-            rest.set_tensor(index, states[place])
-        rest.invoke()
-        following = tuple(
+        if rest is not None:
+            for place, index in self._given_features:
+                rest.set_tensor(index, features[place])
+            for place, index in self._given_states:
+                rest.set_tensor(index, states[place])
+            rest.invoke()
+        outputs, *following = (
             features[feature]
             if feature is not None
             else states[state]
             if state is not None
-            else rest.get_tensor(index)
-            for index, feature, state in self._states_out
+            else rest.get_tensor(index)  # type: ignore[union-attr]  # there is one, or no such
+            for index, feature, state in self._results
         )
-        return rest.get_tensor(self._output), following
+        return outputs, tuple(following)
 
     def step(self, image: Array, states: Arrays) -> tuple[Array, Arrays]:
         return self.advance(self.encode(image), states)
@@ -162,6 +161,10 @@ def cut_step(bundle: Bundle, whole: WholeStep) -> CutStep:
 
 def _places(tensors: Numbers, wanted: Numbers) -> list[tuple[int, int]]:
     return [(place, index) for place, index in enumerate(tensors) if index in wanted]
+
+
+def _place(tensors: Numbers, index: int) -> int | None:
+    return tensors.index(index) if index in tensors else None
 
 
 def _initial(spec: ModelSpec) -> Arrays:
