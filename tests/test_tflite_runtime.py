@@ -76,3 +76,37 @@ def test_tflite_runtime_gives_the_same_events(
     assert max(apart) <= frames_apart / scene.rate_hz + 1e-3
     same = np.mean([a == b for a, b in zip(here["labels"], there["labels"], strict=True)])
     assert same >= 0.99
+
+
+_CUT = """
+import sys
+import numpy as np
+import edgecap
+from edgecap.assets import resolve_model
+from edgecap.gate import SceneGate
+frames = np.load(sys.argv[1])
+whole, cut = (edgecap.load(resolve_model("demo"), kernels=sys.argv[2]) for _ in range(2))
+streams = [whole.stream(), cut.stream(gate=SceneGate(max_skips=0)), cut.stream()]
+for number, frame in enumerate(frames):
+    found = {stream.step(frame).probabilities.tobytes() for stream in streams}
+    states = {b"".join(s.tobytes() for s in stream.snapshot().states) for stream in streams}
+    assert len(found) == len(states) == 1, f"frame {number} differs"
+print(whole.backend.name, len(frames))
+"""
+
+
+@pytest.mark.parametrize("kernels", ["builtin", "xnnpack"])
+def test_the_two_parts_of_a_step_give_the_same_bytes_there(tmp_path: Path, kernels: str) -> None:
+    other = os.environ.get(_VARIABLE)
+    if not other:
+        pytest.skip(f"set {_VARIABLE} to a Python with tflite-runtime 2.14 and edgecap")
+    frames = tmp_path / "frames.npy"
+    scene = Scene(seed=1 << 52, height=96, width=96, gestures=8)
+    images = np.stack([frame.image for frame in scene])[:250]
+    assert len(images) >= 200
+    np.save(frames, images)
+    done = subprocess.run(
+        [other, "-c", _CUT, str(frames), kernels], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["tflite-runtime", str(len(images))]
