@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecap.bundle import Bundle
-from edgecap.contract import StepTensors
+from edgecap.contract import bind
 from edgecap.cut import extract, find_cut
 from edgecap.errors import BackendError
-from edgecap.interpreter import Backend, Interpreter, open_interpreter
+from edgecap.interpreter import DEFAULT_KERNELS, Backend, Interpreter, open_interpreter
 from edgecap.preprocess import Preprocessor
 from edgecap.quantization import reset_value
 from edgecap.spec import ModelSpec
@@ -33,18 +33,22 @@ class Step(Protocol):
 
 
 class WholeStep:
-    """The step as it stands in the file, on one interpreter."""
+    """The step as it stands in the file, on one interpreter.
+
+    Raises:
+      SpecError: the spec does not fit the graph.
+      BackendError: no TFLite runtime is installed, or it refuses the model.
+    """
 
     def __init__(
         self,
         bundle: Bundle,
-        tensors: StepTensors,
         *,
-        threads: int,
-        kernels: str,
-        backend: str | None,
+        threads: int = 1,
+        kernels: str = DEFAULT_KERNELS,
+        backend: str | None = None,
     ) -> None:
-        self.tensors = tensors
+        self.tensors = bind(bundle.graph, bundle.spec)
         self._interpreter, self.backend = open_interpreter(
             bundle.model, threads=threads, kernels=kernels, backend=backend
         )
@@ -68,7 +72,8 @@ class CutStep:
       BackendError: the runtime refuses a part.
     """
 
-    def __init__(self, bundle: Bundle, tensors: StepTensors, backend: Backend) -> None:
+    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        tensors = bind(bundle.graph, bundle.spec)
         cut = find_cut(bundle.graph, tensors)
 
         def opened(operators: Numbers, inputs: Numbers, outputs: Numbers) -> Interpreter:
@@ -140,7 +145,7 @@ def cut_step(bundle: Bundle, whole: WholeStep) -> CutStep:
       SpecError, ModelFileError: see :class:`CutStep`.
       BackendError: a part is refused, or the parts do not give the same bytes.
     """
-    parts = CutStep(bundle, whole.tensors, whole.backend)
+    parts = CutStep(bundle, whole.backend)
     spec = bundle.spec
     prepare = Preprocessor(spec.input)
     one = other = _initial(spec)

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from edgecap.activation import activation
 from edgecap.bundle import Bundle, read_bundle
-from edgecap.contract import bind
 from edgecap.errors import StateError
 from edgecap.gate import SceneGate, Seen
 from edgecap.interpreter import DEFAULT_KERNELS, Backend
@@ -66,13 +65,7 @@ class StreamingModel:
         backend: str | None = None,
     ) -> None:
         self._bundle = bundle
-        whole = WholeStep(
-            bundle,
-            bind(bundle.graph, bundle.spec),
-            threads=threads,
-            kernels=kernels,
-            backend=backend,
-        )
+        whole = WholeStep(bundle, threads=threads, kernels=kernels, backend=backend)
         self._step: WholeStep | CutStep = whole
         self._backend = whole.backend
         self._digest = _digest(bundle)

@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecap.bundle import Bundle
-from edgecap.contract import bind
 from edgecap.preprocess import Preprocessor
 from edgecap.quantization import reset_value
 from edgecap.steps import CutStep, WholeStep
@@ -16,10 +15,8 @@ def differing_frames(
     bundle: Bundle, frames: npt.NDArray[np.uint8], *, kernels: str = "xnnpack"
 ) -> list[int]:
     """The frames after which the two parts gave another byte than the whole; state is carried."""
-    whole = WholeStep(
-        bundle, bind(bundle.graph, bundle.spec), threads=1, kernels=kernels, backend=None
-    )
-    parts = CutStep(bundle, whole.tensors, whole.backend)
+    whole = WholeStep(bundle, kernels=kernels)
+    parts = CutStep(bundle, whole.backend)
     prepare = Preprocessor(bundle.spec.input)
     one = other = tuple(np.full(s.shape, reset_value(s), s.dtype) for s in bundle.spec.states)
     wrong = []
