@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgecap.errors import EdgecapError as EdgecapError
     from edgecap.events import Event as Event
     from edgecap.events import EventDetector as EventDetector
+    from edgecap.gate import SceneGate as SceneGate
     from edgecap.predictions import ClassPrediction as ClassPrediction
     from edgecap.predictions import MultiLabelPrediction as MultiLabelPrediction
     from edgecap.predictions import Prediction as Prediction
@@ -47,6 +48,7 @@ _HOMES = {
     "MultiLabelPrediction": "edgecap.predictions",
     "Prediction": "edgecap.predictions",
     "RegressionPrediction": "edgecap.predictions",
+    "SceneGate": "edgecap.gate",
     "Snapshot": "edgecap.streaming",
     "Source": "edgecap.sources",
     "Stream": "edgecap.streaming",

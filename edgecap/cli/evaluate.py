@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.option(
     "--gate",
     "threshold",
-    type=float,
+    type=click.FloatRange(0, 255),
     is_flag=False,
     flag_value=DEFAULT_THRESHOLD,
     metavar="[LEVELS]",
