@@ -34,6 +34,16 @@ def require_matplotlib(purpose: str) -> Any:
     return _require("matplotlib", "Matplotlib", "convert", purpose)
 
 
+def require_picamera2(purpose: str) -> Any:
+    """The Raspberry Pi's camera package, or an error that says how to get it."""
+    return _of_the_pi("picamera2", purpose)
+
+
+def require_libcamera(purpose: str) -> Any:
+    """What picamera2 stands on, or an error that says how to get it."""
+    return _of_the_pi("libcamera", purpose)
+
+
 def require_convert(module: str, purpose: str) -> Any:
     """A module of the workstation's side, or an error that says how to get it.
 
@@ -49,6 +59,17 @@ def require_convert(module: str, purpose: str) -> Any:
             # It looks for accelerators when it is first used, and writes about that too.
             sys.modules["tensorflow"].config.list_logical_devices()
     return imported
+
+
+def _of_the_pi(module: str, purpose: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        # Built against the system's own libraries, so not an extra of ours.
+        raise MissingDependencyError(
+            f"{module} is needed {purpose}. It comes with Raspberry Pi OS: sudo apt install "
+            "python3-picamera2, in a virtual environment made with --system-site-packages"
+        ) from error
 
 
 def _require(module: str, name: str, extra: str, purpose: str) -> Any:

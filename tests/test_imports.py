@@ -43,7 +43,7 @@ OF_CONVERT = (
     "tqdm",
 )
 # These import a module whose name they are given or hold in a table.
-_DYNAMIC = {"__init__.py", "cli/__init__.py", "extras.py", "interpreter.py"}
+_DYNAMIC = {"__init__.py", "capture/device.py", "cli/__init__.py", "extras.py", "interpreter.py"}
 _OF_CONVERT = re.compile(r"edgecap_convert(\.\w+)*")
 
 

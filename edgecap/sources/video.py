@@ -1,8 +1,7 @@
-"""Video files and cameras, through OpenCV."""
+"""Video files, through OpenCV."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,6 @@ _MAX_FAILURES = 8
 _SEEK_S, _SEEK_EARLY_S = 20.0, 2.0
 # A container that states more frames, years of them, states nothing.
 _MAX_FRAMES = 1e9
-_CAMERA_RATES_HZ = (1.0, 1000.0)
 
 
 class VideoFile(ClosingSource):
@@ -105,48 +103,6 @@ class VideoFile(ClosingSource):
             index += 1
         if not found:
             raise SourceError(f"{self.name}: not one frame could be decoded")
-
-    def close(self) -> None:
-        self._capture.release()
-
-
-class Camera(ClosingSource):
-    """A camera by index, opened through OpenCV.
-
-    Args:
-      index: 0 for the first camera.
-
-    Raises:
-      SourceError: there is no such camera, or it gives no frames.
-    """
-
-    live = True
-
-    def __init__(self, index: int) -> None:
-        cv2 = require_cv2("to read cameras")
-        self.name = str(index)
-        self._cv2 = cv2
-        with native_stderr_to_log():
-            self._capture = cv2.VideoCapture(index)
-        if not self._capture.isOpened():
-            raise SourceError(
-                f"camera {index} does not open. Is it connected, and does no other program use it?"
-            )
-        # Old frames are worth nothing: let the driver keep one.
-        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        rate = float(self._capture.get(cv2.CAP_PROP_FPS))
-        low, high = _CAMERA_RATES_HZ
-        self.rate_hz: float | None = rate if low <= rate <= high else None
-
-    def __iter__(self) -> Iterator[Frame]:
-        index = 0
-        while True:
-            good, image = self._capture.read()
-            if not good:
-                raise SourceError(f"camera {self.name}: no frame after {index} frames; is it lost?")
-            now_s = time.monotonic()
-            yield Frame(index, now_s, self._cv2.cvtColor(image, self._cv2.COLOR_BGR2RGB))
-            index += 1
 
     def close(self) -> None:
         self._capture.release()

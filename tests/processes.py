@@ -1,0 +1,50 @@
+"""What tests ask the system about processes, and waiting for what must come."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+# Long: a busy machine must not fail a test. What holds is seen at once.
+LIMIT_S = 20.0
+
+
+def wait_for(what: Callable[[], object], limit_s: float = LIMIT_S) -> None:
+    """Until it holds; fails when it does not."""
+    end_s = time.monotonic() + limit_s
+    while not what():
+        assert time.monotonic() < end_s, "it did not happen"
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether it runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        pass
+    if Path("/proc/self").exists():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def descriptors() -> int:
+    """How many this process has open."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+
+def children(pid: int) -> list[int]:
+    """The processes that it started and that still run."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(status.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(status.parent.name))
+    return found
