@@ -71,7 +71,7 @@ class RawFrames(ClosingSource):
         size = self._rows * self._columns
         while (data := self._read(size)) is not None:
             if len(data) < size:
-                if data:
+                if len(data):
                     told = f"{self.name}: frame {index} ends after {len(data)} of {size} bytes"
                     self.tell("truncated", f"{told}; it was left out", time.monotonic())
                 break

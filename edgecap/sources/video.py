@@ -8,11 +8,12 @@ from pathlib import Path
 from edgecap.errors import SourceError
 from edgecap.extras import require_cv2
 from edgecap.native import native_stderr_to_log
+from edgecap.sources import containers
 from edgecap.sources.base import ClosingSource, Frame
 
-# A decoder may fail on one corrupt frame with good ones behind it; after this many in a row the
-# rest is given up.
-_MAX_FAILURES = 8
+# A decoder may fail on corrupt frames with good ones behind them; after this many in a row, which
+# take it no time, the rest is given up.
+_MAX_FAILURES = 300
 # Decoding so many seconds takes less than going there; and going there is inexact.
 _SEEK_S, _SEEK_EARLY_S = 20.0, 2.0
 # A container that states more frames, years of them, states nothing.
@@ -23,7 +24,8 @@ class VideoFile(ClosingSource):
     """A file that OpenCV can decode, read without drops.
 
     Timestamps are the container's presentation times; where a container has none, the frame
-    number over the rate.
+    number over the rate. A file that ends before the end that it states is told of
+    (``truncated``), and so are frames that could not be decoded (``corrupt``).
 
     Args:
       path: the file.
@@ -45,8 +47,10 @@ class VideoFile(ClosingSource):
             raise SourceError(f"{path}: no such file")
         with native_stderr_to_log():
             self._capture = cv2.VideoCapture(str(path))
+        self._missing = _missing(path)
         if not self._capture.isOpened():
-            raise SourceError(f"{path}: OpenCV cannot open it as a video")
+            cut = f"; it is truncated: {_cut(self._missing)}" if self._missing is not None else ""
+            raise SourceError(f"{path}: OpenCV cannot open it as a video{cut}")
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate_hz: float | None = float(rate) if 0 < rate < 1000 else None
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -84,7 +88,7 @@ class VideoFile(ClosingSource):
         cv2 = require_cv2("to read video files")
         period_s = 1.0 / self.rate_hz if self.rate_hz else 1.0 / 30.0
         expected = self.stated_frames or 0
-        failures, last_s, found = 0, -1.0, index > 0
+        failures, last_s, found, first, decoded, corrupt = 0, -1.0, index > 0, index, 0, 0
         while True:
             good, image = self._capture.read()
             if not good:
@@ -93,8 +97,13 @@ class VideoFile(ClosingSource):
                 if failures > _MAX_FAILURES or index >= expected:
                     break
                 continue
-            failures, found = 0, True
             timestamp_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
+            if failures and found:
+                # One failure may stand for more: what is missing in time is missing.
+                lost = round((timestamp_s - last_s) / period_s) - 1 if self.rate_hz else 0
+                corrupt += max(failures, lost)
+            failures, found = 0, True
+            decoded += 1
             if timestamp_s <= last_s:
                 # Containers without times report 0 for ever.
                 timestamp_s = max(index * period_s, last_s + 1e-3)
@@ -103,6 +112,39 @@ class VideoFile(ClosingSource):
             index += 1
         if not found:
             raise SourceError(f"{self.name}: not one frame could be decoded")
+        self._tell_end(first + decoded, last_s, period_s, corrupt, whole=first == 0)
+
+    def _tell_end(
+        self, frames: int, last_s: float, period_s: float, corrupt: int, *, whole: bool
+    ) -> None:
+        """Tells whether that was the end that the file states, and what was left out."""
+        stated = self.stated_frames or 0
+        fewer = frames + corrupt < stated
+        short = fewer and last_s < (stated - 2) * period_s
+        at = f"after {last_s + period_s:.1f} s of {stated * period_s:.1f} s" if stated else ""
+        if self._missing is not None and (fewer or not stated):
+            told = f"{self.name} is truncated: {_cut(self._missing)}{at and f'; it ends {at}'}"
+            self.tell("truncated", told, last_s)
+        elif whole and short and containers.ends_in_zeros(self.name):
+            told = f"{self.name} is truncated: it ends {at}, and its rest was never written"
+            self.tell("truncated", told, last_s)
+        elif whole and short and containers.is_riff(self.name):
+            corrupt += stated - frames - corrupt
+        if corrupt:
+            told = f"{self.name}: {corrupt} frame(s) could not be decoded and were left out"
+            self.tell("corrupt", told, last_s)
 
     def close(self) -> None:
         self._capture.release()
+
+
+def _missing(path: str | Path) -> int | None:
+    try:
+        return containers.missing_bytes(path)
+    except OSError:
+        # OpenCV may still have read it; what cannot be looked at is not judged.
+        return None
+
+
+def _cut(missing: int) -> str:
+    return f"the last {missing} bytes are missing" if missing else "its last frame is cut"
