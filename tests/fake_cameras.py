@@ -81,7 +81,8 @@ class Scripted:
         self._number += 1
         if mode == "corrupt" or (mode == "some_corrupt" and self._number % 2):
             return None
-        image = np.full((*settings["size"], 3), self._number % 256, np.uint8)
+        shape = (*settings["size"], 3) if mode != "gray" else settings["size"]
+        image = np.full(shape, self._number % 256, np.uint8)
         return Picture(image, time.monotonic())
 
     def close(self) -> None:

@@ -108,6 +108,13 @@ def test_a_bug_in_a_camera_of_ones_own_is_a_loss_and_not_the_end(
     watched.until("back")
 
 
+def test_a_camera_of_ones_own_that_gives_no_rgb_is_told_what_is_expected(
+    control: Control, watched: Watched
+) -> None:
+    control.set(mode="gray")
+    assert "expected shape (height, width, 3)" in watched.until("lost").told
+
+
 def test_a_camera_that_opens_and_delivers_nothing(control: Control) -> None:
     control.set(mode="silent")
     watched = Watched(control)

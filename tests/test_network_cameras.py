@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.server
 import logging
 import sys
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -164,6 +166,26 @@ def test_an_http_camera_that_stalls_and_goes_on(mjpeg: str) -> None:
         until(source, notices, "lost")
         Mjpeg.stalled = False
         until(source, notices, "back")
+
+
+def test_a_recording_on_a_server_is_no_camera(tmp_path: Path) -> None:
+    writer = cv2.VideoWriter(
+        str(tmp_path / "clip.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 10.0, SIZE[::-1]
+    )
+    for number in range(20):
+        writer.write(np.full((*SIZE, 3), number, np.uint8))
+    writer.release()
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(SourceError, match="is a recording, not a camera: download it"):
+            edgecap.open_source(f"http://127.0.0.1:{server.server_address[1]}/clip.mp4")
+        server.shutdown()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 def test_broken_pictures_in_an_http_stream_are_survived(mjpeg: str) -> None:

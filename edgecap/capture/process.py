@@ -144,6 +144,8 @@ class CameraProcess:
         while self._descriptors:
             os.close(self._descriptors.popleft())
         self._opened.close()
+        # The number may be somebody else's file by now.
+        self._output = -1
 
     def _ends_within(self, timeout_s: float) -> bool:
         try:

@@ -7,6 +7,7 @@ ends when it is told to, when the camera is lost, and when its parent is gone, h
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -21,7 +22,7 @@ from edgecap.capture.device import Device, Opener, Picture
 from edgecap.capture.mailbox import Mailbox
 from edgecap.capture.waiting import wait_readable
 from edgecap.errors import MissingDependencyError, SourceError
-from edgecap.preprocess import Image, resize
+from edgecap.preprocess import Image, check_frame, resize
 from edgecap.spec import CAMERA_SCALE, InputSpec, TensorSpec
 
 #: So many frames in a row that cannot be decoded, and the camera is opened again.
@@ -75,7 +76,9 @@ def main(arguments: list[str]) -> int:
     except Exception as error:  # a device of someone else's may raise anything
         link.send({"lost": f"{type(error).__name__}: {error}"})
     finally:
-        device.close()
+        # What it was is told already; how it goes is nobody's concern.
+        with contextlib.suppress(Exception):
+            device.close()
     # The last frame may not have been taken yet: the parent says when it is done.
     quitting.wait()
     return 0
@@ -93,6 +96,7 @@ def _read(
                 raise SourceError(f"{in_a_row} frames in a row could not be decoded")
         else:
             in_a_row = 0
+            check_frame(picture.image)
             image = picture.image if spec is None else resize(picture.image, spec)
             height, width = image.shape[:2]
             _write(picture, image, mailbox.room(height, width))
@@ -184,13 +188,12 @@ def _die_with_parent(lifeline: int) -> None:
     this process: not a thread that runs, nor the GIL, nor an unblocked signal. (PR_SET_PDEATHSIG
     would fire already when the *thread* ends that started us.)
     """
+    if not hasattr(fcntl, "F_SETSIG"):
+        # Only Linux has it; elsewhere the thread that listens must do, which needs the GIL.
+        return
     os.set_blocking(lifeline, False)
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
-    if hasattr(fcntl, "F_SETSIG"):
-        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
-    # Elsewhere SIGIO comes, whose default is to end the process on Linux only.
-    elif hasattr(signal, "SIGIO"):
-        signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
     try:
         if os.read(lifeline, 1) == b"":
