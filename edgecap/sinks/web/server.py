@@ -138,9 +138,12 @@ class Server:
         self._started.set()
         await self._stopping.wait()
         server.close()
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # More than once: before Python 3.12, wait_for() loses a cancellation that comes in the
+        # very moment in which what it waits for is there.
+        while tasks := tuple(self._tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=0.05)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -159,6 +162,9 @@ class Server:
             # They have left, or are too slow.
             writer.transport.abort()
         except asyncio.CancelledError:
+            writer.transport.abort()
+        except Exception:
+            _log.exception("a viewer of the web page was lost")
             writer.transport.abort()
         finally:
             self._tasks.discard(task)

@@ -46,6 +46,7 @@ export class Camera {
     this.arrived = performance.now() / 1000;
     this.items = new Map();
     this.measures = about.task === "regression";
+    this.element.querySelector(".answer").classList.toggle("several", about.labels.length > 1);
   }
 
   /** Takes its part of a message. */
@@ -86,6 +87,7 @@ export class Camera {
     if (this.picture.width !== image.width || this.picture.height !== image.height) {
       this.picture.width = image.width;
       this.picture.height = image.height;
+      this.picture.parentElement.style.setProperty("--ratio", image.width / image.height);
     }
     this.pen.drawImage(image, 0, 0);
     image.close();
@@ -147,9 +149,9 @@ export class Camera {
     const { labels } = this.about;
     const lines = this.chosen = this.lines();
     if (this.measures) {
-      label.textContent = labels.length === 1 ? short(values[0]) : lines.slice(0, 3).map(({ index }) => short(values[index])).join("  ");
-      label.className = "label";
-      score.textContent = labels.length === 1 ? labels[0] : "";
+      // Of several numbers, each is large in the list.
+      label.textContent = short(values[0]);
+      score.textContent = labels[0];
     } else {
       let best = 0;
       for (const key in values) if (values[key] > (values[best] ?? 0) + SAME_LEVEL) best = +key;

@@ -1,6 +1,6 @@
 // Lines over the last half minute, that move with time and not with the messages.
 
-const LEFT = 44, RIGHT = 10, BOTTOM = 22, TOP = 10, GAP = 14;
+const LEFT = 44, RIGHT = 10, BOTTOM = 22, TOP = 10, GAP = 14, LANE = 6;
 const MOST_STRIPS = 4;
 
 /** A round number near a third of the span, for lines to read values from. */
@@ -12,8 +12,9 @@ function step(span) {
 export function short(value) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
-  if (size !== 0 && (size >= 1e6 || size < 1e-3)) return value.toExponential(1);
-  return String(+value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3));
+  const text = size !== 0 && (size >= 1e6 || size < 1e-3) ? value.toExponential(1)
+    : String(+value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3));
+  return text.replaceAll("-", "−");
 }
 
 export class Chart {
@@ -52,9 +53,11 @@ export class Chart {
     const bottom = this.height - BOTTOM;
     this.times(bottom, colors);
     if (about.task !== "regression") {
-      const strip = { top: TOP, bottom, low: 0, high: 1 };
+      // Where several events may be under way at once, each label has a lane of its own.
+      const lanes = about.task === "multilabel" ? [...new Set(lines.map(({ label }) => label))] : [];
+      const strip = { top: TOP + LANE * lanes.length, bottom, low: 0, high: 1 };
       this.levels(strip, [0, 0.5, 1], (v) => `${v * 100}%`, colors);
-      this.bands(bands, strip);
+      if (lanes.length) this.lanes(bands, lanes); else this.bands(bands, strip);
       this.threshold(strip, colors);
       this.lines(rows, lines, strip);
       return;
@@ -132,6 +135,18 @@ export class Chart {
     context.lineTo(this.width - RIGHT, y);
     context.stroke();
     context.setLineDash([]);
+  }
+
+  lanes(bands, lanes) {
+    const { context } = this;
+    for (const { label, color, from, to } of bands) {
+      const lane = lanes.indexOf(label);
+      const left = Math.max(LEFT, this.x(from));
+      const right = to === null ? this.width - RIGHT : Math.min(this.width - RIGHT, this.x(to));
+      if (lane < 0 || right <= LEFT || right <= left) continue;
+      context.fillStyle = color;
+      context.fillRect(left, lane * LANE + 2, Math.max(2, right - left), LANE - 2);
+    }
   }
 
   bands(bands, strip) {

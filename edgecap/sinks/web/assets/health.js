@@ -22,7 +22,7 @@ function entries({ health, viewers }, about) {
   // Each camera is asked for its frames at the model's rate.
   const wanted = about.rate_hz * about.cameras.length;
   const list = [["Frames a second", fps.toFixed(1), `model: ${+about.rate_hz.toFixed(2)}${about.cameras.length > 1 ? ` × ${about.cameras.length}` : ""}`, fps < 0.8 * wanted]];
-  list.push(["Dropped", count(dropped), taken ? `${((100 * dropped) / taken).toFixed(1)}% of ${count(taken)}` : ""]);
+  list.push(["Dropped", count(dropped), `${dropped ? `${((100 * dropped) / taken).toFixed(1)}% ` : ""}of ${count(taken)}`]);
   if (step.length) list.push(["Step, median", ...percentiles(step)]);
   if (latency.length) list.push(["Latency, median", ...percentiles(latency)]);
   if (health.temperature_c !== null) list.push(["Temperature", `${health.temperature_c.toFixed(0)} °C`, "", health.temperature_c >= 80]);

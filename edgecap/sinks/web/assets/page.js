@@ -86,6 +86,7 @@ function begin(told) {
   cameras = about.cameras.map((_, index) => new Camera(index, about));
   for (const list of ["#events", "#notices"]) find(list).replaceChildren();
   find("#notices-panel").hidden = true;
+  find("#events-panel").hidden = about.task === "regression";
   underWay.clear();
   const names = cameras.map(({ name }) => name);
   const asked = names.indexOf(decodeURIComponent(location.hash.slice(1)));
