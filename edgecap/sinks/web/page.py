@@ -17,7 +17,9 @@ from edgecap.sinks.web.server import Server
 
 _log = logging.getLogger(__name__)
 
-_BACKLOG = 64
+_BACKLOG, _LAST_PORT = 64, 65535
+# What the system keeps for a viewer who does not read; it would be megabytes.
+_SEND_BYTES = 128 * 1024
 # Of the range for documentation: nothing is sent, the system only says which way it would go.
 _ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 
@@ -66,6 +68,11 @@ class WebPage(Sink):
         query = f"?token={self.token}" if self.token else ""
         self.url = f"http://{shown}:{self.port}/{query}"
 
+    @property
+    def connections(self) -> int:
+        """How many are open now."""
+        return 0 if self._server is None else self._server.connections
+
     def begin(self, run: RunInfo) -> None:
         self._server = Server(self._listener, self._access, self._pictures, run)
         self._server.start()
@@ -89,11 +96,15 @@ class WebPage(Sink):
 
 def _listen(host: str, port: int) -> socket.socket:
     where = f"{host}:{port}"
+    if not 0 <= port <= _LAST_PORT:
+        raise SinkError(
+            f"cannot serve the web page on {where}: expected a port of 0 to {_LAST_PORT}"
+        )
     try:
         found = socket.getaddrinfo(
             host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:
         raise SinkError(
             f"cannot serve the web page on {where}: expected an address of this machine; {error}"
         ) from error
@@ -106,14 +117,14 @@ def _listen(host: str, port: int) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
         listener.bind(address)
         listener.listen(_BACKLOG)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         listener.close()
-        told = error.strerror if isinstance(error, OSError) else str(error)
-        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        taken = error.errno == errno.EADDRINUSE
         hint = "; another program has this port: stop it, or choose another port" if taken else ""
-        raise SinkError(f"cannot serve the web page on {where}: {told}{hint}") from error
+        raise SinkError(f"cannot serve the web page on {where}: {error.strerror}{hint}") from error
     return listener
 
 

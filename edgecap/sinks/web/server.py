@@ -100,6 +100,11 @@ class Server:
         if self._loop is None:
             raise SinkError("the web page cannot be served; the log says why")
 
+    @property
+    def connections(self) -> int:
+        """How many are open now."""
+        return len(self._tasks)
+
     def stop(self) -> None:
         """Ends all connections and the thread."""
         if self._loop is not None:
