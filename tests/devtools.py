@@ -191,12 +191,16 @@ class Tab:
     def wait(self, expression: str, *, timeout_s: float = 20.0) -> Any:
         """Waits until an expression is true on the page; gives its value."""
         until = time.monotonic() + timeout_s
-        while not (value := self.value(expression)):
-            if time.monotonic() > until:
-                shown = self.value("document.body.innerText")
-                raise AssertionError(f"not within {timeout_s} s: {expression}\n{shown}")
+        while True:
+            try:
+                if value := self.value(expression):
+                    return value
+                told = self.value("document.body.innerText")
+            except AssertionError as error:
+                # While a page is loaded, what is asked for is not there yet.
+                told = str(error)
+            assert time.monotonic() < until, f"not within {timeout_s} s: {expression}\n{told}"
             time.sleep(0.05)
-        return value
 
     def prefer(self, scheme: str) -> None:
         """``dark`` or ``light``."""
