@@ -30,6 +30,17 @@ LIVE = "document.querySelector('#state').dataset.state === 'live'"
 DRAWN = "document.querySelector('.picture').toDataURL()"
 CHART = "document.querySelector('.chart').toDataURL()"
 EVENTS = "document.querySelectorAll('#events li').length"
+
+
+def seen(selector: str) -> str:
+    """The text of an element as a person sees it; none of one that is not shown."""
+    return (
+        "(e => getComputedStyle(e).display === 'none' ? '' : e.innerText)"
+        f"(document.querySelector('{selector}'))"
+    )
+
+
+BANNER = seen("#banner")
 SCROLLS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
 
@@ -138,8 +149,8 @@ def test_a_running_pipeline_is_seen_by_two_viewers(
         changes(tab, "document.querySelector('.camera .answer').innerText", 1)
         changes(tab, "document.querySelector('#health').innerText")
         tab.wait(f"{EVENTS} >= 2", timeout_s=40)
-        seen = tab.value("[...document.querySelectorAll('#events .what')].map(e => e.textContent)")
-        assert set(seen) <= set(demo_model.labels)
+        told = tab.value("[...document.querySelectorAll('#events .what')].map(e => e.textContent)")
+        assert set(told) <= set(demo_model.labels)
 
         phone = browser.open(page.url, width=390, height=844, phone=True)
         phone.wait(LIVE)
@@ -176,14 +187,14 @@ def test_after_a_restart_the_page_comes_back_by_itself(
         tab = browser.open(pipeline.sink.page.url)
         tab.wait(LIVE)
         changes(tab, DRAWN, 1)
-        assert tab.value("getComputedStyle(document.querySelector('#banner')).display") == "none"
+        assert tab.value(BANNER) == ""
         pipeline.sink.page.close()
-        tab.wait("document.querySelector('#banner').innerText.includes('No connection')")
+        tab.wait(f"{BANNER}.includes('No connection')")
         assert tab.value("document.querySelector('#state').innerText") == "no connection"
         time.sleep(1)
         pipeline.restart_page()
         tab.wait(LIVE)
-        tab.wait("document.querySelector('#banner').hidden")
+        tab.wait(f"{BANNER} === ''")
         changes(tab, DRAWN)
 
 
@@ -214,10 +225,7 @@ def test_the_token_leaves_the_address_and_no_script_can_read_it(browser: Browser
 
 
 def test_a_lost_camera_is_said_over_its_picture(browser: Browser) -> None:
-    veil = (
-        "(v => getComputedStyle(v).display === 'none' ? '' : v.innerText)"
-        "(document.querySelector('.veil'))"
-    )
+    veil = seen(".veil")
     with served() as page:
         tab = browser.open(page.url)
         tab.wait(f"{veil}.includes('Waiting for the first picture')")

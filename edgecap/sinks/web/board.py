@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -101,10 +101,12 @@ class Board:
 
     Args:
       run: the run's cameras and model.
-      changed: called after each change, in the loop's thread; must not block.
+
+    Attributes:
+      number: of the latest change; may be read at any time.
     """
 
-    def __init__(self, run: RunInfo, changed: Callable[[], None]) -> None:
+    def __init__(self, run: RunInfo) -> None:
         rows = min(math.ceil(run.spec.rate_hz * HISTORY_S) + 1, _MOST_ROWS)
         names = run.cameras or ("",)
         self.names = tuple(_PASSWORD.sub("…@", name) for name in names)
@@ -114,7 +116,6 @@ class Board:
             self._cameras.setdefault("", self._cameras[names[0]])
         self._events: deque[Told] = deque(maxlen=_EVENTS)
         self._notices: deque[Told] = deque(maxlen=_NOTICES)
-        self._changed = changed
         self._lock = threading.Lock()
         self.number = 0
 
@@ -154,7 +155,6 @@ class Board:
                     kind=event.kind,
                     score=round(event.score, 3),
                 )
-        self._changed()
 
     def notice(self, notice: Notice) -> None:
         """Takes what the run has to tell."""
@@ -167,7 +167,6 @@ class Board:
             told = _PASSWORD.sub("…@", notice.told)
             index = camera.index if camera is not None and notice.camera else None
             self._tell(self._notices, index, notice.timestamp_s, kind=notice.kind, told=told)
-        self._changed()
 
     @staticmethod
     def _follow(camera: _Camera, notice: Notice) -> None:

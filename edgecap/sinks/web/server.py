@@ -34,6 +34,8 @@ _REQUEST_S, _ANSWER_S = 10.0, 20.0
 # An answer comes after this time at the latest: health changes without frames too.
 _TICK_S = 1.0
 _STOP_S = 0.8
+# While somebody waits, it is looked for news so often.
+_LOOK_S = 0.012
 _VIEWER = re.compile(r"[A-Za-z0-9]{1,32}")
 _KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -72,7 +74,7 @@ class Server:
         self, listener: socket.socket, access: Access, pictures: Pictures, run: RunInfo
     ) -> None:
         self._listener, self._access, self._pictures, self._info = listener, access, pictures, run
-        self.board = Board(run, self._changed)
+        self.board = Board(run)
         self._about = message.about(run.spec, self.board)
         self._run = secrets.token_hex(8)
         self._files = load_files()
@@ -81,10 +83,10 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
         self._health: tuple[float, Health] | None = None
         self._waiting = 0
-        self._woken = False
         # Made in the thread, before the loop is known to the others.
         self._stopping: asyncio.Event
         self._news: asyncio.Event
+        self._wanted: asyncio.Event
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="edgecap-web", daemon=True)
@@ -113,19 +115,6 @@ class Server:
         # The loop that closes us must not hang on a thread that does.
         self._thread.join(_STOP_S)
 
-    def _changed(self) -> None:
-        """Wakes whoever waits for news; called in the loop's thread."""
-        if self._waiting and not self._woken and self._loop is not None:
-            self._woken = True
-            # The server may have ended meanwhile.
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._wake)
-
-    def _wake(self) -> None:
-        self._woken = False
-        self._news.set()
-        self._news = asyncio.Event()
-
     def _serve(self) -> None:
         try:
             asyncio.run(self._main())
@@ -135,13 +124,15 @@ class Server:
             self._started.set()
 
     async def _main(self) -> None:
-        self._stopping, self._news = asyncio.Event(), asyncio.Event()
+        self._stopping, self._news, self._wanted = (asyncio.Event() for _ in range(3))
         server = await asyncio.start_server(
             self._connected, sock=self._listener, limit=HEAD_BYTES, backlog=_MOST_CONNECTIONS
         )
         self._loop = asyncio.get_running_loop()
         self._started.set()
+        watch = asyncio.create_task(self._watch())
         await self._stopping.wait()
+        watch.cancel()
         server.close()
         # More than once: before Python 3.12, wait_for() loses a cancellation that comes in the
         # very moment in which what it waits for is there.
@@ -241,13 +232,31 @@ class Server:
             raise RefusedError(503, f"{MOST_VIEWERS} viewers are here already; try again later")
         self._viewers[viewer] = now_s
 
+    async def _watch(self) -> None:
+        """Wakes whoever waits for news, soon after they came.
+
+        It looks by itself: to be woken would cost the loop a system call for each frame, and at
+        times its turn.
+        """
+        seen = -1
+        while True:
+            if not self._waiting:
+                self._wanted.clear()
+                await self._wanted.wait()
+            await asyncio.sleep(_LOOK_S)
+            if self.board.number != seen:
+                seen = self.board.number
+                self._news.set()
+                self._news = asyncio.Event()
+
     async def _news_after(self, number: int) -> None:
+        ends_s = time.monotonic() + _TICK_S
         self._waiting += 1
+        self._wanted.set()
         try:
-            # Looked at after saying that somebody waits: what comes in between wakes us.
-            if self.board.number <= number:
+            while self.board.number <= number and (left_s := ends_s - time.monotonic()) > 0:
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), _TICK_S)
+                    await asyncio.wait_for(self._news.wait(), left_s)
         finally:
             self._waiting -= 1
 

@@ -142,7 +142,7 @@ function state(now, line) {
   document.body.classList.toggle("off", now !== "live");
   const banner = find("#banner");
   banner.hidden = now === "live";
-  const text = line ? `${line[0].toUpperCase()}${line.slice(1)}.` : "No connection. Trying again…";
+  const text = now === "live" ? "" : line ? `${line[0].toUpperCase()}${line.slice(1)}.` : "No connection. Trying again…";
   if (banner.textContent !== text) banner.textContent = text;
 }
 
