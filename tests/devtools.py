@@ -25,6 +25,9 @@ _SWITCHES = (
     "--disable-gpu",
     "--disable-dev-shm-usage",
     "--disable-background-networking",
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
     "--disable-component-update",
     "--disable-default-apps",
     "--disable-extensions",
@@ -189,7 +192,7 @@ class Tab:
         return answer["result"].get("value")
 
     def wait(self, expression: str, *, timeout_s: float = 20.0) -> Any:
-        """Waits until an expression is true on the page; gives its value."""
+        """Waits until a number, text or truth on the page is none of 0, "" and false; gives it."""
         until = time.monotonic() + timeout_s
         while True:
             try:
