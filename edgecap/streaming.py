@@ -6,7 +6,7 @@ import hashlib
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,17 @@ class Snapshot:
     _decider: Decider
     encoded: int = 0
     seen: Seen | None = None
+
+
+class StreamObserver(Protocol):
+    """Is told what a stream does, in the thread that steps it; see ``Stream.observer``."""
+
+    def stepped(self, image: Image, outputs: npt.NDArray[Any], prediction: Prediction) -> None:
+        """After each step: the ``(H, W, 3)`` image that the graph was given, the outputs
+        ``(labels,)`` in their own dtype, and the answer. None of them is written to."""
+
+    def jumped(self) -> None:
+        """The state was set by a reset or a snapshot, not by a step."""
 
 
 class StreamingModel:
@@ -206,13 +217,20 @@ class Stream(Generic[_P]):
     ``RegressionPrediction``, by the model's task.
 
     Not safe for two threads at once; use one stream per camera.
+
+    Attributes:
+      observer: told of every step and reset, where there is one; forks have none.
+      decision: the thresholds of its events.
     """
+
+    observer: StreamObserver | None = None
 
     def __init__(
         self, model: StreamingModel, decision: DecisionSpec, gate: SceneGate | None = None
     ) -> None:
         self._model = model
         self._gate = gate
+        self.decision = decision
         self._decider = decider(model.spec.task, model.labels, decision)
         self._states = model.initial_states()
         self._frames = self._encoded = 0
@@ -261,6 +279,9 @@ class Stream(Generic[_P]):
           MissingDependencyError: the frame must be resized and OpenCV is not installed.
         """
         model = self._model
+        if self.observer is not None:
+            # Here and not where it is inferred, so that it is told of what the graph is given.
+            image = resize(image, model.spec.input)
         if timestamp_s is None:
             last_s = self._last_s
             timestamp_s = 0.0 if last_s is None else last_s + 1.0 / model.spec.rate_hz
@@ -275,6 +296,8 @@ class Stream(Generic[_P]):
         self._last_s = timestamp_s
         self._frames += 1
         prediction: _P = self._decider.predict(model.activate(outputs), timestamp_s)
+        if self.observer is not None:
+            self.observer.stepped(image, outputs, prediction)
         return prediction
 
     def reset(self) -> None:
@@ -284,6 +307,8 @@ class Stream(Generic[_P]):
         self._frames = self._encoded = 0
         self._last_s = None
         self._seen = None
+        if self.observer is not None:
+            self.observer.jumped()
 
     def snapshot(self) -> Snapshot:
         """The stream as it is now."""
@@ -316,11 +341,14 @@ class Stream(Generic[_P]):
         self._encoded = snapshot.encoded
         # Without a gate it would only grow old.
         self._seen = snapshot.seen if self._gate is not None else None
+        if self.observer is not None:
+            self.observer.jumped()
 
     def fork(self) -> Stream[_P]:
         """An independent stream that goes on from here."""
         other: Stream[_P] = Stream.__new__(Stream)
         other._model, other._gate = self._model, self._gate
+        other.decision = self.decision
         other.restore(self.snapshot())
         return other
 
