@@ -289,7 +289,7 @@ def _unpack_golden(data: bytes) -> Golden:
             entries = archive.infolist()
             _check_entries(entries)
             for entry in entries:
-                arrays[entry.filename.removesuffix(".npy")] = _read_array(archive.read(entry))
+                arrays[entry.filename.removesuffix(".npy")] = read_array(archive.read(entry))
         frames = arrays.pop("frames")
     except ModelFileError:
         raise
@@ -300,7 +300,7 @@ def _unpack_golden(data: bytes) -> Golden:
     return Golden(frames, outputs)
 
 
-def _read_array(data: bytes) -> npt.NDArray[Any]:
+def read_array(data: bytes) -> npt.NDArray[Any]:
     """One .npy file whose header claims no more than its bytes hold."""
     stream = io.BytesIO(data)
     version = np.lib.format.read_magic(stream)

@@ -59,6 +59,10 @@ class SinkError(EdgecapError):
     """Results cannot be written where they were asked for."""
 
 
+class FlightError(EdgecapError):
+    """A flight recording is missing, unreadable or damaged, or does not belong to this model."""
+
+
 class ReaderGoneError(SinkError):
     """The program that read our output has ended, as in ``edgecap run … | head``."""
 
