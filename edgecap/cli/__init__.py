@@ -18,6 +18,7 @@ _VERBS = {
     "run": ("edgecap.cli.run", "Stream a camera, video, folder or scene through a model."),
     "info": ("edgecap.cli.info", "Show what is inside a model file."),
     "verify": ("edgecap.cli.verify", "Check that a file is intact and computes the same here."),
+    "replay": ("edgecap.cli.replay", "Run a flight recording again and compare every byte."),
     "data": ("edgecap.cli.data", "Show what is in a folder of clips or a manifest."),
     "train": ("edgecap.cli.train", "Train a model on clips or synthetic scenes."),
     "crossval": ("edgecap.cli.crossval", "Cross-validate: train, convert and measure every fold."),
