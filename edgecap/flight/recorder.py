@@ -25,6 +25,7 @@ _LOOK_S = 0.25
 # A recording that is being written and one that waits; more are given up, so that a slow disk
 # does not fill the memory.
 _MOST_WAITING = 2
+_MOST_ASKED = 8
 _CLOSE_S = 1.5
 
 
@@ -90,7 +91,9 @@ class FlightRecorder(Sink):
 
     def trigger(self, told: str = "asked for") -> None:
         """Records what was before and comes after; from any thread or signal handler."""
-        self._inbox.put(told)
+        # Where a disk hangs, nobody reads them.
+        if self._inbox.qsize() < _MOST_ASKED:
+            self._inbox.put(told)
 
     def write(self, result: Result) -> None:
         """Tells what the writer has done; frames come from the streams themselves."""
@@ -124,7 +127,8 @@ class FlightRecorder(Sink):
 
     def _wake(self) -> None:
         """The writer has something to look after now and then."""
-        self._inbox.put("")
+        if self._inbox.empty():
+            self._inbox.put("")
 
     def _hand_over(self, cut: Cut) -> None:
         if self._waiting.acquire(blocking=False):
