@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import platform
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ _OPENCV = (
 )
 
 
+@functools.cache
 def versions() -> Mapping[str, str]:
     """Name → version, of what may change an answer; the runtime is told by the model."""
     found = {
