@@ -85,9 +85,8 @@ def live(model: StreamingModel, images: list[np.ndarray], folder: Path) -> dict[
             recorder.trigger()
         started = time.perf_counter()
         stream.step(images[number % len(images)], number * period_s)
-        (writing if list(folder.glob(".*.tmp")) else quiet).append(
-            (time.perf_counter() - started) * 1e3
-        )
+        took_ms = (time.perf_counter() - started) * 1e3
+        (writing if list(folder.glob(".*.tmp")) else quiet).append(took_ms)
         number += 1
         time.sleep(max(0.0, now + period_s - time.perf_counter()))
     recorder.close()
