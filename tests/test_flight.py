@@ -24,6 +24,7 @@ from edgecap.notices import Notice
 from edgecap.pipeline import run
 from edgecap.predictions import ClassPrediction
 from edgecap.streaming import StreamingModel
+from tests import handmade
 from tests.flown import EAGER, NEVER, SHORT, scene_frames, step_all, tapes, wait_for
 
 
@@ -366,6 +367,26 @@ def test_a_gated_stream_is_repeated_with_its_gate(
         assert replay(tape, demo_model).equal
     ungated = dataclasses.replace(tape, header=dataclasses.replace(tape.header, gate=None))
     assert not replay(ungated, demo_model).equal
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("task", ["classification", "multilabel", "regression"])
+def test_models_of_every_task_and_type_are_recorded(task: str, dtype: str, tmp_path: Path) -> None:
+    decision = {} if task == "regression" else dataclasses.asdict(EAGER) | {"background": None}
+    model = handmade.model(tmp_path / "model.tflite", task, dtype, **decision)
+    recorder = FlightRecorder(tmp_path / "tapes", SHORT)
+    stream = model.stream()
+    recorder.attach(stream)
+    predictions = step_all(stream, list(handmade.images(40)))
+    recorder.trigger()
+    recorder_thread_has_seen(recorder)
+    recorder.close()
+    events = [event for prediction in predictions for event in prediction.events]
+    assert bool(events) == (task != "regression")
+    for path in tapes(recorder):
+        result = replay(read_tape(path), model)
+        assert result.equal
+        assert result.keys
 
 
 def test_a_changed_frame_or_state_is_found(tmp_path: Path, demo_model: StreamingModel) -> None:
