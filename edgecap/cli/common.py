@@ -86,6 +86,22 @@ _DECISIONS = {
 }
 
 
+def gate_option(function: _F) -> _F:
+    """The command gets ``threshold``: of the scene gate, or ``None`` for none."""
+    from edgecap.gate import DEFAULT_THRESHOLD
+
+    return click.option(
+        "--gate",
+        "threshold",
+        type=click.FloatRange(0),
+        is_flag=False,
+        flag_value=DEFAULT_THRESHOLD,
+        metavar="[LEVELS]",
+        help="Leave the encoder out while no part of the picture changes by more than so many grey "
+        f"levels.  [without a number: {DEFAULT_THRESHOLD:g}]",
+    )(function)
+
+
 def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 

@@ -10,12 +10,12 @@ import click
 
 from edgecap.cli.common import (
     decision_options,
+    gate_option,
     json_option,
     print_json,
     runtime_options,
     table,
 )
-from edgecap.gate import DEFAULT_THRESHOLD
 
 if TYPE_CHECKING:
     from edgecap.decisions import DecisionSpec
@@ -39,16 +39,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Of a run: the trained network, or the fake-quantised one of its conversion.",
 )
-@click.option(
-    "--gate",
-    "threshold",
-    type=click.FloatRange(0, 255),
-    is_flag=False,
-    flag_value=DEFAULT_THRESHOLD,
-    metavar="[LEVELS]",
-    help="Measure a second time, with the encoder left out while no part of the picture changes by "
-    f"more than so many grey levels.  [without a number: {DEFAULT_THRESHOLD:g}]",
-)
+@gate_option
 @json_option
 @decision_options
 @runtime_options

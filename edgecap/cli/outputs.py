@@ -6,12 +6,12 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from edgecap.flight import FlightRecorder
+    from edgecap.flight.recorder import FlightRecorder
     from edgecap.notices import Notice
     from edgecap.sinks.background import Background
     from edgecap.sinks.base import Sink
@@ -139,24 +139,26 @@ class Outputs:
     def close(self) -> None:
         """Writes what is queued and closes all; one that hangs is left behind."""
         # All at once: their times do not add up.
-        for sink in self._queued:
-            sink.finish()
+        for queued in self._queued:
+            queued.finish()
         until_s = time.monotonic() + _CLOSE_S
+        # The first one last; and each, whatever another one raises.
         with contextlib.ExitStack() as stack:
             for sink in self.sinks:
                 stack.callback(self._close_one, sink, until_s)
         self.sinks, self._queued = [], []
 
     def _close_one(self, sink: Sink, until_s: float) -> None:
-        if sink in self._queued:
-            cast("Background", sink).close(max(0.05, until_s - time.monotonic()))
-        else:
-            sink.close()
+        for queued in self._queued:
+            if queued is sink:
+                queued.close(max(0.05, until_s - time.monotonic()))
+                return
+        sink.close()
 
     def _check(self) -> None:
         given = self._given
-        if given["view"] != "web" and (given["listen"] or given["token"]):
-            raise click.UsageError("--listen and --token need --view web")
+        if given["view"] != "web" and given["listen"]:
+            raise click.UsageError("--listen needs --view web")
         if given["jsonl"] is None and (given["append"] or given["jsonl_mb"]):
             raise click.UsageError("--append and --jsonl-mb need --jsonl FILE")
 
@@ -172,9 +174,9 @@ class Outputs:
             )
             self._add(lines, "JSON lines", queue=self._live)
         if given["video"] is not None:
-            from edgecap.sinks.video import VideoSink
+            from edgecap.sinks.video import Video
 
-            self._add(VideoSink(given["video"], self._labels), "video", queue=self._live)
+            self._add(Video(given["video"], self._labels), "video", queue=self._live)
 
     def _open_messages(self) -> None:
         given = self._given
@@ -191,7 +193,8 @@ class Outputs:
     def _open_recorder(self) -> None:
         if self._given["record"] is None:
             return
-        from edgecap.flight import FlightRecorder, Settings
+        from edgecap.flight.lane import Settings
+        from edgecap.flight.recorder import FlightRecorder
 
         before_s = self._given["record_seconds"]
         settings = Settings(before_s=before_s, longest_s=max(60.0, 2 * before_s + 10))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecap.cli.common import decision_options, gate_option, log_options, runtime_options
+from edgecap.cli.common import decision_options, gate_option, runtime_options
+from edgecap.cli.logs import log_options
 from edgecap.cli.outputs import output_options
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def command(
     retries: int | None,
     quiet: bool,
     decide: Any,
-    gate: Any,
+    threshold: float | None,
     backend: str | None,
     kernels: str,
     threads: int,
@@ -85,6 +86,7 @@ def command(
     from edgecap import systemd
     from edgecap.assets import resolve_model
     from edgecap.cli.outputs import Outputs
+    from edgecap.gate import SceneGate
     from edgecap.pipeline import DEFAULT_MAX_GAP_S, Pipeline
     from edgecap.shutdown import GRACE_S, stop_on_signals
 
@@ -95,13 +97,17 @@ def command(
     loaded = edgecap.load(resolve_model(model), threads=threads, kernels=kernels, backend=backend)
     spec = loaded.spec
     decision = decide(spec.decision, labels=spec.labels, task=spec.task)
+    gate = None if threshold is None else SceneGate(threshold)
     size = (spec.input.height, spec.input.width)
     running: list[Pipeline] = []
+
+    def stop() -> None:
+        for pipeline in running:
+            pipeline.stop()
+
     with ExitStack() as stack:
         # Around all that follows: closing counts too.
-        asked = stack.enter_context(
-            stop_on_signals(lambda: [pipeline.stop() for pipeline in running], grace_s=GRACE_S)
-        )
+        asked = stack.enter_context(stop_on_signals(stop, grace_s=GRACE_S))
         opened = [
             stack.enter_context(
                 edgecap.open_source(
