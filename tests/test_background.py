@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
+import edgecap
 from edgecap.errors import ReaderGoneError, ResultRefusedError, SinkError
 from edgecap.notices import Notice
+from edgecap.pipeline import run
 from edgecap.sinks.background import Background, close_all
 from edgecap.sinks.base import Result, RunInfo, Sink
 from edgecap.sinks.jsonl import JsonLines
 from edgecap.sinks.queue import ResultQueue
+from edgecap.streaming import StreamingModel
 from tests.runs import LABELS, START, result, run_info, wait_for
 
 NOTICE = Notice("gap", "no frame for 3 s", 1.0, "door")
@@ -317,3 +320,19 @@ def test_several_hanging_sinks_take_no_longer_to_close_than_one() -> None:
     assert kept.given == [7]
     for sink in sinks:
         sink.gate.set()
+
+
+def test_a_run_writes_the_same_lines_through_a_queue_as_without(
+    tmp_path: Path, demo_model: StreamingModel
+) -> None:
+    written = []
+    for behind in (False, True):
+        path = tmp_path / f"{behind}.jsonl"
+        sink: Sink = JsonLines(str(path), demo_model.labels)
+        sink = Background(sink, name="lines", capacity=1000) if behind else sink
+        with edgecap.open_source("synthetic:seed=5", size=(96, 96), rate_hz=15.0) as source:
+            run(source, demo_model.stream(), [sink], max_frames=150)
+        close_all([sink], 20.0)
+        written.append(path.read_bytes())
+    assert written[0] == written[1]
+    assert written[0].count(b"\n") == 150

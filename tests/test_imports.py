@@ -20,6 +20,7 @@ HEAVY = {
     "cv2",
     "jinja2",
     "matplotlib",
+    "paho",
     "sklearn",
     "tensorflow",
     "tensorflow_model_optimization",

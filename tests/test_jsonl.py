@@ -256,7 +256,6 @@ def test_a_reader_that_does_not_read_does_not_keep_the_process_from_its_end() ->
     )
     os.close(writing)
     os.close(reading)
-    # Python ends a process by a fatal error when a thread hangs in one of its own streams.
     assert done.returncode == 0, done.stderr
     assert "did not end within 0.2 s, left behind" in done.stderr
     assert done.stderr.endswith("ended\n")

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import termios
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -205,7 +204,6 @@ def test_a_terminal_that_was_stopped_does_not_keep_the_process_from_its_end() ->
     # Nobody reads what is written to it, as after Ctrl-S.
     master, slave = os.openpty()
     root = Path(__file__).parent.parent
-    began_s = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", _STOPPED],
         stdout=subprocess.PIPE,
@@ -213,11 +211,10 @@ def test_a_terminal_that_was_stopped_does_not_keep_the_process_from_its_end() ->
         text=True,
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(root), "TERM": "xterm"},
-        timeout=20,
+        timeout=60,
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "ended\n")
-    assert time.monotonic() - began_s < 20
     os.close(master)
     os.close(slave)
 

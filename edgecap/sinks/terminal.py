@@ -206,7 +206,7 @@ class LiveLine(Sink):
         result, prediction = camera.result, camera.result.prediction
         parts = [f"{name}{prediction.timestamp_s:9.2f} s"]
         if camera.lost:
-            parts.append(lost)
+            return terminal.cut(f"{parts[0]}  {lost} since then", columns)
         at = len(parts)
         color = terminal.BLUE
         if isinstance(prediction, RegressionPrediction):
@@ -227,6 +227,8 @@ class LiveLine(Sink):
             at = len(parts)
             if active:
                 parts.append(f"{terminal.GREEN}▶ {', '.join(active)}{terminal.RESET}")
+                if terminal.width("  ".join(parts)) > columns:
+                    parts[1] = f"{prediction.score:.2f}"
         times = f"{result.step_ms:.2f} ms"
         if result.latency_ms is not None:
             times = f"{result.latency_ms:.0f} ms"
