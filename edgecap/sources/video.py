@@ -101,7 +101,7 @@ class VideoFile(ClosingSource):
             if failures and found:
                 # One failure may stand for more: what is missing in time is missing.
                 lost = round((timestamp_s - last_s) / period_s) - 1 if self.rate_hz else 0
-                corrupt += max(failures, lost)
+                corrupt += max(failures, min(lost, expected - decoded))
             failures, found = 0, True
             decoded += 1
             if timestamp_s <= last_s:
