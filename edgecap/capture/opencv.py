@@ -80,10 +80,11 @@ def _check_file(name: str) -> None:
         return
     path = f"/dev/video{name}" if name.isdecimal() else name
     if not os.path.exists(path):  # noqa: PTH110  # also where the folder may not be read
-        raise SourceError(f"camera {name}: there is no {path}. Is the camera connected?")
+        raise SourceError(f"camera {name} does not open: there is no {path}. Is it connected?")
     if not os.access(path, os.R_OK | os.W_OK):
         raise SourceError(
-            f"camera {name}: {path} may not be read. Is this user in the group 'video'?"
+            f"camera {name} does not open: {path} may not be read. "
+            "Is this user in the group 'video'?"
         )
 
 
