@@ -80,6 +80,11 @@ class EventDetector:
         return self._smoothed is not None and self._clock_s >= self._decision.settle_s
 
     @property
+    def clock_s(self) -> float:
+        """Seconds since the first frame after the reset, without steps backwards."""
+        return self._clock_s
+
+    @property
     def smoothed(self) -> npt.NDArray[np.float32] | None:
         """The smoothed probabilities ``(labels,)``, or ``None`` before the first frame."""
         return self._smoothed
@@ -99,14 +104,20 @@ class EventDetector:
         return self._decide(self._smooth(probabilities, passed_s), timestamp_s)
 
     def update_smoothed(
-        self, smoothed: npt.NDArray[np.float32], timestamp_s: float
+        self, smoothed: npt.NDArray[np.float32], timestamp_s: float, clock_s: float
     ) -> Event | None:
-        """Like :meth:`update`, with the probabilities as a detector has smoothed them before.
+        """Like :meth:`update`, with what a detector came to before on the same frames.
 
-        For trying several settings on one recording; not to be mixed with :meth:`update`.
+        For trying several settings on one recording; not to be mixed with :meth:`update`. Frames
+        may be left out where no event is under way, the most probable label stays below its
+        ``enter`` (or is the background), and so it did in the frame before.
+
+        Args:
+          smoothed: its :attr:`smoothed` after the frame, with the same ``smoothing_s``.
+          timestamp_s: the frame's.
+          clock_s: its :attr:`clock_s` after the frame.
         """
-        self._pass(timestamp_s)
-        self._smoothed = smoothed
+        self._smoothed, self._last_s, self._clock_s = smoothed, timestamp_s, clock_s
         return self._decide(smoothed, timestamp_s)
 
     def _pass(self, timestamp_s: float) -> float:

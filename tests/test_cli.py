@@ -18,7 +18,7 @@ from edgecap.synthetic import GESTURES, LABELS
 from tests import handmade
 
 COMMAND = [sys.executable, "-m", "edgecap"]
-VERBS = ["demo", "run", "info", "verify", "data", "train", "convert", "evaluate"]
+VERBS = ["demo", "run", "info", "verify", "data", "train", "convert", "evaluate", "tune"]
 
 
 @dataclass(frozen=True)

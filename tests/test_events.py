@@ -283,7 +283,7 @@ def test_what_was_smoothed_before_gives_the_same_events(seed: int) -> None:
     for row, now in random_stream(rng):
         event = live.update(row, now)
         assert live.smoothed is not None
-        assert again.update_smoothed(live.smoothed, now) == event
+        assert again.update_smoothed(live.smoothed, now, live.clock_s) == event
         events += event is not None
     assert events > 0
 

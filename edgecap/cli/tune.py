@@ -100,7 +100,7 @@ def command(
     finally:
         said.close()
     if plot is not None:
-        draw(tuning, Path(plot), title=f"{loaded.spec.name}: what a false event buys")
+        draw(tuning, Path(plot), title=f"{loaded.spec.name}: what is recognised, and at what price")
     document = {"model": model, "data": data, "background": background} | tuning.to_dict()
     if json_file == "-":
         print_json(document)
@@ -108,10 +108,10 @@ def command(
         hours = tuning.before.background.hours
         click.echo(f"{loaded.spec.name} ({loaded.spec.recipe}, {loaded.backend})")
         click.echo(
-            f"data        {data} ({tuning.recordings[0]} recordings, "
+            f"data        {data} ({_recordings(tuning.recordings[0])}, "
             f"{tuning.before.data.gestures} things to recognise)"
         )
-        click.echo(f"background  {background} ({tuning.recordings[1]} recordings, {hours:.2f} h)")
+        click.echo(f"background  {background} ({_recordings(tuning.recordings[1])}, {hours:.2f} h)")
         click.echo()
         for line in lines(tuning, rich=terminal.is_rich(sys.stdout)):
             click.echo(line)
@@ -137,6 +137,10 @@ def command(
         background=background,
     )
     click.echo(f"wrote {path if out is None else out}", err=True)
+
+
+def _recordings(count: int) -> str:
+    return "1 recording" if count == 1 else f"{count} recordings"
 
 
 def _command(

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edgecap.decisions import DecisionSpec
-from edgecap.evaluation.events import match_events
-from edgecap.events import Event, EventDetector
-from edgecap.predictions import label_detectors
 from edgecap.tuning.statistics import poisson_upper, wilson
-from edgecap.tuning.tracks import Track
 
 AIMS = ("recall", "f1")
 
@@ -127,87 +122,3 @@ class Point:
             "false_per_hour": round(self.false_per_hour, 3),
             "false_per_hour_95_below": round(self.false_upper, 3),
         }
-
-
-class Replays:
-    """Tries settings on tracks; what was tried is remembered.
-
-    The events are those of the detectors of a live run. Only smoothing, which is the same for many
-    settings, is done once.
-
-    Args:
-      labels, task: the model's.
-    """
-
-    def __init__(self, tracks: Sequence[Track], labels: tuple[str, ...], task: str) -> None:
-        self.tracks = tuple(tracks)
-        self._labels, self._task = labels, task
-        self._smoothed: dict[tuple[int, float], dict[int, npt.NDArray[np.float32]]] = {}
-        self._counts: dict[tuple[Hashable, ...], Counts] = {}
-
-    def counts(self, decision: DecisionSpec, which: Iterable[int] | None = None) -> Counts:
-        """Of all tracks, or of some, together."""
-        indices = range(len(self.tracks)) if which is None else which
-        return total(self._of_track(index, decision) for index in indices)
-
-    def starts(self, index: int, decision: DecisionSpec) -> list[Event]:
-        """The events that begin in a track, as a live run would tell of them."""
-        detectors = self._detectors(decision)
-        smoothed = self._smooth(index, decision)
-        times = self.tracks[index].timestamps_s.tolist()
-        events = [
-            event
-            for key, detector in detectors.items()
-            for event in map(detector.update_smoothed, smoothed[key], times)
-            if event is not None and event.kind == "start"
-        ]
-        return sorted(events, key=lambda event: event.timestamp_s)
-
-    def _detectors(self, decision: DecisionSpec) -> dict[int, EventDetector]:
-        """One for all labels (called −1), or one for each."""
-        if self._task == "multilabel":
-            return label_detectors(self._labels, decision)
-        return {-1: EventDetector(self._labels, decision)}
-
-    def _smooth(self, index: int, decision: DecisionSpec) -> dict[int, npt.NDArray[np.float32]]:
-        key = (index, decision.smoothing_s)
-        if key not in self._smoothed:
-            track = self.tracks[index]
-            times = track.timestamps_s.tolist()
-            found = {}
-            for number, detector in self._detectors(decision).items():
-                columns = slice(None) if number < 0 else slice(number, number + 1)
-                rows = []
-                for row, now in zip(track.probabilities[:, columns], times, strict=True):
-                    detector.update(row, now)
-                    assert detector.smoothed is not None
-                    rows.append(detector.smoothed)
-                found[number] = np.stack(rows)
-            self._smoothed[key] = found
-        return self._smoothed[key]
-
-    def _of_track(self, index: int, decision: DecisionSpec) -> Counts:
-        # The hash of a decision leaves out the settings of single labels.
-        key = (index, decision, tuple(decision.per_label.items()))
-        if key not in self._counts:
-            self._counts[key] = self._count(index, decision)
-        return self._counts[key]
-
-    def _count(self, index: int, decision: DecisionSpec) -> Counts:
-        track = self.tracks[index]
-        starts = self.starts(index, decision)
-        matches = match_events(starts, track.segments, track.timestamps_s)
-        false = dict.fromkeys(self._labels, 0)
-        delays_s = []
-        for event, segment in zip(starts, matches, strict=True):
-            if segment is None:
-                false[event.label] += 1
-            else:
-                delays_s.append(event.timestamp_s - float(track.timestamps_s[segment.start]))
-        return Counts(
-            gestures=len(track.segments),
-            recognised=len(delays_s),
-            false=tuple(false.values()),
-            seconds=max(0.0, track.seconds - decision.settle_s),
-            delays_s=tuple(delays_s),
-        )

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgecap.decisions import DecisionSpec, LabelDecision
-from edgecap.tuning.counts import Point, Replays
+from edgecap.tuning.counts import Point
+from edgecap.tuning.replays import Replays
 
 ENTER = (*(round(0.3 + 0.05 * step, 2) for step in range(14)), 0.97, 0.99)
 MIN_DURATION_S = (0.0, 0.1, 0.25, 0.5)
@@ -123,31 +124,47 @@ class Search:
     def _raise(
         self, start: Point, data: Sequence[int] | None, background: Sequence[int] | None
     ) -> Point | None:
-        """Raises ``enter`` of the label with most false events, step by step, until it will do."""
-        decision = start.decision
-        ratio = decision.leave / decision.enter
-        while True:
+        """Raises ``enter`` of the label with most false events, step by step, until it will do.
+
+        Then each of these labels a step more, where that costs nothing: what just does here just
+        does not elsewhere.
+        """
+        decision: DecisionSpec | None = start.decision
+        ratio = start.decision.leave / start.decision.enter
+        while decision is not None:
             counts = self.background.counts(decision, background)
-            if sum(counts.false) / max(counts.hours, 1e-12) <= self.target:
-                point = self.point(decision, data, background)
-                return point if self.allows(point) else None
-            label = self.labels[int(np.argmax(counts.false))]
-            above = [enter for enter in ENTER if enter > decision.of(label).enter]
-            own = decision.per_label.get(label, LabelDecision())
-            raised = sum(given.enter is not None for given in decision.per_label.values())
-            if not above or (own.enter is None and raised == _MOST_RAISED):
-                return None
-            own = dataclasses.replace(own, enter=above[0], leave=_leave(above[0], ratio))
-            decision = dataclasses.replace(decision, per_label={**decision.per_label, label: own})
+            if sum(counts.false) <= self.target * counts.hours:
+                break
+            decision = _higher(decision, self.labels[int(np.argmax(counts.false))], ratio)
+        if decision is None:
+            return None
+        point = self.point(decision, data, background)
+        for label in decision.per_label:
+            more = _higher(point.decision, label, ratio)
+            safer = self.point(more, data, background) if more is not None else point
+            if safer.reached(self.aim) >= point.reached(self.aim) - _NOISE:
+                point = safer
+        return point if self.allows(point) else None
+
+
+def _higher(decision: DecisionSpec, label: str, ratio: float) -> DecisionSpec | None:
+    """With the next higher ``enter`` for a label; ``None`` without one, or for one too many."""
+    above = [enter for enter in ENTER if enter > decision.of(label).enter]
+    own = decision.per_label.get(label, LabelDecision())
+    raised = sum(given.enter is not None for given in decision.per_label.values())
+    if not above or (own.enter is None and raised == _MOST_RAISED):
+        return None
+    own = dataclasses.replace(own, enter=above[0], leave=_leave(above[0], ratio))
+    return dataclasses.replace(decision, per_label={**decision.per_label, label: own})
 
 
 def choose(points: Iterable[Point], target: float, aim: str) -> Point | None:
     """Of the settings that reach the target, the best; ``None`` of none.
 
     Those within half a point of the best figure count as equal. Of these, the ones with the
-    fewest false events stay. They mostly form a range of ``enter`` for some values of the others:
-    the middle of the widest such range is taken, since at its edges chance decides; of ranges of
-    one width, that with the shorter delay.
+    fewest false events stay. They mostly form ranges of ``enter``, one for each of some values of
+    the others. Of the ranges at least half as wide as the widest, that with the shortest delay is
+    taken, and of it the middle, since at its edges chance decides.
     """
     allowed = [p for p in points if p.false_per_hour <= target and p.data.recognised > 0]
     if not allowed:
@@ -160,8 +177,10 @@ def choose(points: Iterable[Point], target: float, aim: str) -> Point | None:
         if point.false == fewest:
             key = (point.decision.smoothing_s, point.decision.min_duration_s)
             ranges.setdefault(key, []).append(point)
-    widest = min(ranges.values(), key=lambda found: (-len(found), found[0].delay_median_s or 0.0))
-    return sorted(widest, key=lambda point: point.decision.enter)[len(widest) // 2]
+    widest = max(map(len, ranges.values()))
+    wide = [found for found in ranges.values() if 2 * len(found) >= widest]
+    middles = [sorted(found, key=lambda p: p.decision.enter)[len(found) // 2] for found in wide]
+    return min(middles, key=lambda point: point.delay_median_s or 0.0)
 
 
 def front(points: Iterable[Point], aim: str) -> list[Point]:

@@ -9,8 +9,9 @@ from typing import Any
 from edgecap.decisions import DecisionSpec
 from edgecap.errors import ConfigError
 from edgecap.spec import ModelSpec
-from edgecap.tuning.counts import AIMS, Point, Replays
+from edgecap.tuning.counts import AIMS, Point
 from edgecap.tuning.held_out import HeldOut, held_out
+from edgecap.tuning.replays import Replays
 from edgecap.tuning.search import Search, base_settings, front
 from edgecap.tuning.statistics import poisson_upper
 from edgecap.tuning.tracks import Progress, Track
