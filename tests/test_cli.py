@@ -381,7 +381,7 @@ def test_evaluate_is_json(material: Path, data: str) -> None:
 def test_info_verify_and_run_know_every_task(tmp_path: Path) -> None:
     pytest.importorskip("cv2")
     keys = {
-        "classification": KEYS[2:],
+        "classification": KEYS[2:-1],
         "multilabel": ["label", "score", "probabilities", "active", "events"],
         "regression": ["values"],
     }

@@ -334,14 +334,14 @@ def test_telling_nothing_reaches_no_target() -> None:
 
 def test_a_background_too_short_to_show_the_target_is_told() -> None:
     data = [track(f"d{i}", *GOOD, truth=True) for i in range(2)]
-    short = [track(f"b{i}", hours=0.25) for i in range(2)]
-    (note,) = tuned(data, short, target=1.0).notes
+    short = [track(f"b{i}", hours=0.1) for i in range(2)]
+    (note,) = tuned(data, short, target=4.0).notes
     assert note == (
-        "the background is too short to show 1 false events an hour: none in 0.50 h only shows, "
-        "with 95 % certainty, fewer than 5.99 an hour; give at least 3 h"
+        "the background is too short to show 4 false events an hour: none in 0.20 h only shows, "
+        "with 95 % certainty, fewer than 15 an hour; give at least 0.749 h"
     )
-    long = [track(f"b{i}", hours=2.0) for i in range(2)]
-    assert tuned(data, long, target=1.0).notes == ()
+    long = [track(f"b{i}", hours=0.4) for i in range(2)]
+    assert tuned(data, long, target=4.0).notes == ()
 
 
 def test_more_false_events_on_other_recordings_are_told() -> None:
