@@ -212,7 +212,8 @@ export class Camera {
     const chosen = this.chosen ?? this.lines();
     const lines = chosen.map((line) => ({ ...line, color: paint(line.slot), thin: line.slot < 0 }));
     lines.sort((a, b) => b.thin - a.thin);
-    const bands = this.bands.map((band) => ({ ...band, color: paint(band.slot) }));
+    // What is under way is known up to the newest frame only.
+    const bands = this.bands.map((band) => ({ ...band, to: band.to ?? newest, color: paint(band.slot) }));
     this.chart.draw({ rows: this.rows, now: this.now, lines, bands, colors });
   }
 }

@@ -40,7 +40,7 @@ export class Chart {
    * @param rows    [[clock_s, values], …], oldest first
    * @param now     clock at the right edge
    * @param lines   [{index, label, color}]: what to draw, the most important last
-   * @param bands   [{label, color, from, to}]: events; to is null while under way
+   * @param bands   [{label, color, from, to}]: events
    * @param colors  {ink, soft, quiet, line}
    */
   draw({ rows, now, lines, bands, colors }) {
@@ -142,7 +142,7 @@ export class Chart {
     for (const { label, color, from, to } of bands) {
       const lane = lanes.indexOf(label);
       const left = Math.max(LEFT, this.x(from));
-      const right = to === null ? this.width - RIGHT : Math.min(this.width - RIGHT, this.x(to));
+      const right = Math.min(this.width - RIGHT, this.x(to));
       if (lane < 0 || right <= LEFT || right <= left) continue;
       context.fillStyle = color;
       context.fillRect(left, lane * LANE + 2, Math.max(2, right - left), LANE - 2);
@@ -155,7 +155,7 @@ export class Chart {
     context.textBaseline = "top";
     for (const { label, color, from, to } of bands) {
       const left = Math.max(LEFT, this.x(from));
-      const right = to === null ? this.width - RIGHT : Math.min(this.width - RIGHT, this.x(to));
+      const right = Math.min(this.width - RIGHT, this.x(to));
       if (right <= LEFT || right <= left) continue;
       context.fillStyle = color;
       context.globalAlpha = 0.13;
