@@ -314,6 +314,21 @@ def test_a_threshold_of_its_own_that_only_fits_chance_is_not_taken() -> None:
     assert any("no held-out check: --data is a single recording" in note for note in found.notes)
 
 
+def test_the_models_own_setting_stays_where_no_other_is_better() -> None:
+    data = [track(f"d{i}", *GOOD, truth=True) for i in range(2)]
+    found = tuned(data, [track(f"b{i}", hours=0.4) for i in range(2)], target=4.0)
+    assert found.chosen is not None
+    assert found.chosen.decision == OWN
+
+
+def test_a_target_that_costs_most_of_what_is_recognised_is_told() -> None:
+    bumps = [("open", 0.97, 1.0), *[("open", 0.65, 1.0)] * 3]
+    data = [track(f"d{i}", *bumps, truth=True) for i in range(2)]
+    background = [track(f"b{i}", ("open", 0.8, 3.0), hours=0.4) for i in range(2)]
+    found = tuned(data, background, target=1.0, aim="recall")
+    assert any("only 25.0 % are recognised; before, 100.0 % were" in n for n in found.notes)
+
+
 def test_where_no_setting_reaches_the_target_the_nearest_is_told() -> None:
     data = [track(f"d{i}", *GOOD, truth=True) for i in range(2)]
     background = [track(f"b{i}", ("open", 0.999, 5.0), hours=0.25) for i in range(2)]

@@ -93,8 +93,22 @@ class Search:
     def best(
         self, data: Sequence[int] | None = None, background: Sequence[int] | None = None
     ) -> Point | None:
-        """The best setting that is the same for all labels, as :func:`choose` has it."""
-        return choose(self.base(data, background), self.target, self.aim)
+        """The best setting that is the same for all labels, as :func:`choose` has it.
+
+        The model's own stays where that is no better, has no fewer false events and is no sooner:
+        no change without a reason.
+        """
+        chosen = choose(self.base(data, background), self.target, self.aim)
+        own = self.point(self.own, data, background)
+        if (
+            chosen is not None
+            and self.allows(own)
+            and own.reached(self.aim) >= chosen.reached(self.aim) - _NOISE
+            and own.false <= chosen.false
+            and (own.delay_median_s or 0.0) <= (chosen.delay_median_s or 0.0)
+        ):
+            return own
+        return chosen
 
     def best_raised(
         self, data: Sequence[int] | None = None, background: Sequence[int] | None = None

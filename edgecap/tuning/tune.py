@@ -16,6 +16,9 @@ from edgecap.tuning.search import Search, base_settings, front
 from edgecap.tuning.statistics import poisson_upper
 from edgecap.tuning.tracks import Progress, Track
 
+# Who recognises less than this is hardly of use, and whoever tuned it should know.
+_FEW = 0.5
+
 
 @dataclass(frozen=True)
 class Tuning:
@@ -110,6 +113,16 @@ def tune(
     telling = [point for point in points if point.data.recognised > 0]
     nearest = min(telling or points, key=lambda p: (p.false, -p.reached(search.aim)))
     notes = [f"left out: {line}" for line in left_out]
+    if spec.decision.background is None and spec.task == "classification":
+        notes.append(
+            "the model has no background label, so an event of any label counts as false on the "
+            "background"
+        )
+    if chosen is not None and chosen.recall < _FEW:
+        notes.append(
+            f"with so few false events only {chosen.recall * 100:.1f} % are recognised; before, "
+            f"{before.recall * 100:.1f} % were"
+        )
     notes += _about_background(before.background.hours, target, chosen)
     if isinstance(checked, str):
         notes.append(checked)
