@@ -12,6 +12,7 @@ from edgecap.decisions import DecisionSpec, LabelDecision
 from edgecap.errors import SpecError
 from edgecap.events import Event, EventDetector
 from edgecap.predictions import decider, label_detectors
+from edgecap.streaming import StreamingModel
 
 LABELS = ("background", "open", "close")
 #: Nothing but the two thresholds.
@@ -345,3 +346,13 @@ def test_a_copy_settles_in_its_own_time(task: str) -> None:
     other = found.copy()
     assert other.predict(scores(), 0.3).settled
     assert not found.predict(scores(), 0.1).settled
+
+
+def test_a_stream_tells_that_it_has_not_settled_after_each_reset(
+    demo_model: StreamingModel, frames: np.ndarray
+) -> None:
+    stream = demo_model.stream()
+    # 0.25 s at 12 frames a second: the fourth frame is the first that is late enough.
+    for _ in range(2):
+        assert [stream.step(image).settled for image in frames[:6]] == [False] * 3 + [True] * 3
+        stream.reset()
