@@ -8,13 +8,14 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from edgecap import systemd
 from edgecap.errors import ConfigError
 from edgecap.health import Health, Monitor
 from edgecap.lane import DEFAULT_MAX_GAP_S, Lane
 from edgecap.notices import Notice
 from edgecap.sinks.base import RunInfo, Sink
 from edgecap.sources.base import Frame, Source
-from edgecap.sources.merged import Merged
+from edgecap.sources.merged import LOOK_S, Merged
 from edgecap.streaming import Stream
 
 __all__ = ["DEFAULT_MAX_GAP_S", "Pipeline", "run"]
@@ -69,6 +70,7 @@ class Pipeline:
             for name, source, stream in zip(names, sources, streams, strict=True)
         ]
         self._spec = streams[0].model.spec
+        self._watched_s, self._next_beat_s = systemd.watchdog_period_s(), 0.0
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -104,6 +106,11 @@ class Pipeline:
         began = time.perf_counter()
         try:
             for number, item in self._items():
+                self._heartbeat()
+                if item is None:
+                    for sink in self._sinks:
+                        sink.check()
+                    continue
                 if isinstance(item, Notice):
                     self.tell(dataclasses.replace(item, camera=self._lanes[number].name))
                     continue
@@ -130,14 +137,29 @@ class Pipeline:
         for sink in self._sinks:
             sink.notice(notice)
 
-    def _items(self) -> Iterator[tuple[int, Frame | Notice]]:
+    def _items(self) -> Iterator[tuple[int, Frame | Notice | None]]:
+        """What comes from which source; ``None`` where nothing comes for a while."""
         if self._merged is not None:
             yield from self._merged
             return
         (source,) = self._sources
         source.told = self.tell
-        for frame in source:
-            yield 0, frame
+        take = getattr(source, "take", None)
+        if take is None:
+            for frame in source:
+                yield 0, frame
+            return
+        while not source.ended:  # type: ignore[attr-defined]  # of sources that can be waited for
+            yield 0, take(LOOK_S)
+
+    def _heartbeat(self) -> None:
+        """Tells systemd, where it listens, that the loop turns."""
+        if self._watched_s is None:
+            return
+        now_s = time.monotonic()
+        if now_s >= self._next_beat_s:
+            self._next_beat_s = now_s + self._watched_s
+            systemd.notify("WATCHDOG=1")
 
 
 def run(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -138,22 +136,10 @@ class Outputs:
 
     def close(self) -> None:
         """Writes what is queued and closes all; one that hangs is left behind."""
-        # All at once: their times do not add up.
-        for queued in self._queued:
-            queued.finish()
-        until_s = time.monotonic() + _CLOSE_S
-        # The first one last; and each, whatever another one raises.
-        with contextlib.ExitStack() as stack:
-            for sink in self.sinks:
-                stack.callback(self._close_one, sink, until_s)
-        self.sinks, self._queued = [], []
+        from edgecap.sinks.background import close_all
 
-    def _close_one(self, sink: Sink, until_s: float) -> None:
-        for queued in self._queued:
-            if queued is sink:
-                queued.close(max(0.05, until_s - time.monotonic()))
-                return
-        sink.close()
+        sinks, self.sinks, self._queued = self.sinks, [], []
+        close_all(sinks, _CLOSE_S)
 
     def _check(self) -> None:
         given = self._given

@@ -49,7 +49,8 @@ class RunInfo:
 class Sink:
     """Takes results; all calls come from one thread.
 
-    A sink that may block belongs behind a queue; see ``edgecap.sinks.background``.
+    A sink that may block belongs behind a queue; see ``edgecap.sinks.background``, which also tells
+    what else a sink may say of itself.
     """
 
     def begin(self, run: RunInfo) -> None:
@@ -65,6 +66,13 @@ class Sink:
 
     def notice(self, notice: Notice) -> None:
         """Takes what the run has to tell beside its results."""
+
+    def check(self) -> None:
+        """Called about twice a second while there is nothing to write.
+
+        Raises:
+          SinkError: nobody reads any more, or what was handed over could not be written.
+        """
 
     def close(self) -> None:
         """Called once, also after a failure: writes what is left and gives everything back."""

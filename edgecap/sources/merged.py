@@ -12,8 +12,8 @@ from edgecap.errors import EdgecapError
 from edgecap.notices import Notice
 from edgecap.sources.base import Frame, Source
 
-# Wakes up so often to see whether it was stopped, should a notification be missed.
-_LOOK_S = 0.5
+#: While nothing comes, that is told so often.
+LOOK_S = 0.5
 
 
 @dataclass
@@ -44,8 +44,11 @@ class Merged:
         self._stopping = False
         self._bug: Exception | None = None
 
-    def __iter__(self) -> Iterator[tuple[int, Frame | Notice]]:
-        """Gives the number of a source, and its frame or what it has to tell."""
+    def __iter__(self) -> Iterator[tuple[int, Frame | Notice | None]]:
+        """Gives the number of a source, and its frame or what it has to tell.
+
+        ``None`` comes where nothing else does for a while: whoever waits can look around.
+        """
         threads = [
             threading.Thread(
                 target=self._read, args=(slot,), name=f"edgecap-source-{number}", daemon=True
@@ -84,7 +87,7 @@ class Merged:
                         or all(slot.ended for slot in self._slots)
                     ):
                         break
-                    self._changed.wait(_LOOK_S)
+                    self._changed.wait(LOOK_S)
                     found = self._next(turn)
                 if found is not None:
                     self._changed.notify_all()
@@ -141,7 +144,7 @@ class Merged:
         """Hands a frame over; ``False``: no more are wanted."""
         with self._changed:
             while slot.frame is not None and not slot.source.live and not self._stopping:
-                self._changed.wait(_LOOK_S)
+                self._changed.wait(LOOK_S)
             slot.frame = frame
             self._changed.notify_all()
             return not self._stopping
