@@ -4,7 +4,8 @@
 
 Time: blocks of equally many steps of one stream and of eight in turns; medians over blocks, and the
 median of the blocks' ratios. Memory: growth of the resident set over 400 further streams that have
-each taken frames, in a fresh process. Batching: the encoder on one image eight times and on eight images at once; where it forbids
+each taken frames, in a fresh process (gated ones begin in what the uncut step's interpreter has
+freed). Batching: the encoder on one image eight times and on eight images at once; where it forbids
 another batch size, its operators up to the first one that is more than a convolution or a sum.
 """
 
