@@ -428,6 +428,49 @@ def test_a_disk_that_hangs_slows_no_step_and_no_memory_grows(
     os.close(write_end)
 
 
+@pytest.mark.parametrize("patient", [True, False])
+def test_a_patient_recorder_gives_no_recording_up(
+    patient: bool, tmp_path: Path, demo_model: StreamingModel
+) -> None:
+    """A file is read faster than the disk takes its recordings."""
+    told: list[str] = []
+    settings = Settings(before_s=1.0, after_s=0.5, longest_s=2.0, key_s=0.5)
+    recorder = FlightRecorder(
+        tmp_path, settings, patient=patient, told=lambda notice: told.append(notice.kind)
+    )
+    folder_write = recorder.folder.write
+
+    def slowly(reason: str, nbytes: int, write: Callable[[Any], None]) -> Path:
+        time.sleep(0.3)
+        return folder_write(reason, nbytes, write)
+
+    recorder.folder.write = slowly  # type: ignore[method-assign]
+    stream = demo_model.stream()
+    recorder.attach(stream)
+    starts = 0
+    for prediction in step_all(stream, scene_frames(demo_model, gestures=6)):
+        starts += sum(event.kind == "start" for event in prediction.events)
+    recorder.close()
+    assert starts == 6
+    assert (told.count("recorded") == starts) == patient
+    assert ("sink" in told) != patient
+
+
+def test_what_the_recorder_tells_does_not_begin_a_recording(
+    tmp_path: Path, demo_model: StreamingModel
+) -> None:
+    recorder = FlightRecorder(tmp_path, dataclasses.replace(SHORT, notices=("sink",)), max_bytes=1)
+    recorder.told = recorder.notice
+    stream = demo_model.stream()
+    recorder.attach(stream)
+    step_all(stream, scene_frames(demo_model)[:20])
+    recorder.trigger()
+    wait_for(lambda: not recorder._news.empty())
+    recorder._tell_news()
+    assert not any(lane.is_recording for lane in recorder._lanes)
+    recorder.close()
+
+
 def test_two_recorders_do_not_watch_one_stream(tmp_path: Path, demo_model: StreamingModel) -> None:
     one, other = FlightRecorder(tmp_path), FlightRecorder(tmp_path)
     stream = demo_model.stream()

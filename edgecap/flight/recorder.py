@@ -40,6 +40,8 @@ class FlightRecorder(Sink):
       folder: made if it does not exist.
       settings: what is kept, and when it is written.
       max_files, max_bytes: how much the folder may hold; the oldest recordings are removed.
+      patient: steps wait for the disk where recordings come faster than it takes them, instead of
+        giving recordings up; for files and folders, which lose no frame by it.
       told: called with what was written or could not be, by :meth:`write` and :meth:`close`, so
         in their thread; ``None``: it goes to the log.
 
@@ -54,6 +56,7 @@ class FlightRecorder(Sink):
         *,
         max_files: int = 50,
         max_bytes: int = 1_000_000_000,
+        patient: bool = False,
         told: Callable[[Notice], None] | None = None,
     ) -> None:
         if max_files < 1:
@@ -61,6 +64,8 @@ class FlightRecorder(Sink):
         self.settings = settings or Settings()
         self.folder = TapeFolder(folder, max_files=max_files, max_bytes=max_bytes)
         self.told = told
+        self._patient = patient
+        self._telling = False
         self._lanes: tuple[Lane, ...] = ()
         # Of all queues, this one may be put into from a signal handler.
         self._inbox: queue.SimpleQueue[Cut | str | None] = queue.SimpleQueue()
@@ -101,7 +106,8 @@ class FlightRecorder(Sink):
 
     def notice(self, notice: Notice) -> None:
         """Notes it, and records if it is of the kinds that were asked for."""
-        if notice.kind == "recorded":
+        # What it tells itself comes back to it, as to all sinks.
+        if notice.kind == "recorded" or self._telling:
             return
         begins = notice.kind in self.settings.notices
         for lane in self._lanes:
@@ -118,7 +124,7 @@ class FlightRecorder(Sink):
                 lane.stream.observer = None
             cut = lane.flush()
             if cut is not None:
-                self._hand_over(cut)
+                self._hand_over(cut, wait=False)
         self._inbox.put(None)
         self._writer.join(_CLOSE_S)
         if self._writer.is_alive():
@@ -130,8 +136,8 @@ class FlightRecorder(Sink):
         if self._inbox.empty():
             self._inbox.put("")
 
-    def _hand_over(self, cut: Cut) -> None:
-        if self._waiting.acquire(blocking=False):
+    def _hand_over(self, cut: Cut, wait: bool = True) -> None:
+        if self._waiting.acquire(blocking=wait and self._patient):
             self._inbox.put(cut)
         else:
             self._fail(cut, "the disk is too slow, it is still writing earlier ones")
@@ -157,7 +163,7 @@ class FlightRecorder(Sink):
             for lane in self._lanes:
                 cut = lane.overdue(now_s)
                 if cut is not None:
-                    self._hand_over(cut)
+                    self._write(cut)
 
     def _write(self, cut: Cut) -> None:
         try:
@@ -189,7 +195,11 @@ class FlightRecorder(Sink):
             _log.warning("%s", told)
 
     def _tell_news(self) -> None:
-        while not self._news.empty():
-            notice = self._news.get()
-            if self.told is not None:
-                self.told(notice)
+        self._telling = True
+        try:
+            while not self._news.empty():
+                notice = self._news.get()
+                if self.told is not None:
+                    self.told(notice)
+        finally:
+            self._telling = False
