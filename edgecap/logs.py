@@ -81,6 +81,13 @@ def set_up(
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
 
 
+def keep_off_stderr(name: str) -> None:
+    """What a logger tells goes to the log file only: standard error has another view of it."""
+    for handler in logging.getLogger().handlers:
+        if not isinstance(handler, logging.FileHandler):
+            handler.addFilter(lambda record: record.name != name)
+
+
 def _is_journal() -> bool:
     """Whether standard error is the stream that systemd has connected to the journal."""
     try:

@@ -21,6 +21,9 @@ from edgecap.streaming import Stream
 __all__ = ["DEFAULT_MAX_GAP_S", "Pipeline", "run"]
 
 _log = logging.getLogger(__name__)
+#: The logger that notices go to.
+NOTICES = "edgecap.notices"
+_notices = logging.getLogger(NOTICES)
 
 
 class Pipeline:
@@ -133,7 +136,7 @@ class Pipeline:
             self._monitor.restarts += 1
         level = logging.INFO if notice.kind in ("steady", "back", "recorded") else logging.WARNING
         where = f"{notice.camera}: " if notice.camera else ""
-        _log.log(level, "%s%s", where, notice.told)
+        _notices.log(level, "%s%s", where, notice.told)
         for sink in self._sinks:
             sink.notice(notice)
 

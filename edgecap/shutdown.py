@@ -74,3 +74,22 @@ def stop_on_signals(
         if not waiting.is_alive():
             os.close(reader)
             os.close(writer)
+
+
+@contextlib.contextmanager
+def on_signal(name: str, work: Callable[[str], None]) -> Iterator[None]:
+    """Inside, a signal calls ``work`` with its name, where the system knows that signal.
+
+    Args:
+      name: such as ``SIGUSR1``.
+      work: must be safe in a handler: it runs between any two instructions of the main thread.
+    """
+    number = getattr(signal, name, None)
+    if number is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, lambda *_: work(name))
+    try:
+        yield
+    finally:
+        signal.signal(number, before)

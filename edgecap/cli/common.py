@@ -93,7 +93,7 @@ def gate_option(function: _F) -> _F:
     return click.option(
         "--gate",
         "threshold",
-        type=click.FloatRange(0),
+        type=click.FloatRange(0, 255),
         is_flag=False,
         flag_value=DEFAULT_THRESHOLD,
         metavar="[LEVELS]",

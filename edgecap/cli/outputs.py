@@ -184,7 +184,7 @@ class Outputs:
 
         before_s = self._given["record_seconds"]
         settings = Settings(before_s=before_s, longest_s=max(60.0, 2 * before_s + 10))
-        self.recorder = FlightRecorder(self._given["record"], settings)
+        self.recorder = FlightRecorder(self._given["record"], settings, patient=not self._live)
         self.sinks.append(self.recorder)
 
     def _open_view(self) -> None:

@@ -71,7 +71,7 @@ def command(
     """Stream cameras or recordings through MODEL (a .tflite made by 'edgecap convert', or 'demo').
 
     A camera that fails is opened again, with growing pauses, until it is back. SIGINT and SIGTERM
-    end the run in good order within two seconds.
+    end the run in good order within two seconds; SIGUSR1 makes --record write what it has.
 
     \b
     Examples:
@@ -87,13 +87,17 @@ def command(
     from edgecap.assets import resolve_model
     from edgecap.cli.outputs import Outputs
     from edgecap.gate import SceneGate
-    from edgecap.pipeline import DEFAULT_MAX_GAP_S, Pipeline
-    from edgecap.shutdown import GRACE_S, stop_on_signals
+    from edgecap.logs import keep_off_stderr
+    from edgecap.pipeline import DEFAULT_MAX_GAP_S, NOTICES, Pipeline
+    from edgecap.shutdown import GRACE_S, on_signal, stop_on_signals
 
     if outputs["jsonl"] is not None and any(_same_file(outputs["jsonl"], s) for s in sources):
         raise click.UsageError(f"--jsonl would overwrite the source {outputs['jsonl']}")
     if quiet and outputs["view"] == "line":
         outputs["view"] = "none"
+    if outputs["view"] == "line":
+        # The line tells them itself.
+        keep_off_stderr(NOTICES)
     loaded = edgecap.load(resolve_model(model), threads=threads, kernels=kernels, backend=backend)
     spec = loaded.spec
     decision = decide(spec.decision, labels=spec.labels, task=spec.task)
@@ -130,6 +134,7 @@ def command(
         if sinks.recorder is not None:
             for stream, name in zip(streams, pipeline.cameras, strict=True):
                 sinks.recorder.attach(stream, name)
+            stack.enter_context(on_signal("SIGUSR1", sinks.recorder.trigger))
         if sinks.url is not None:
             click.echo(f"watch at {sinks.url}", err=True)
         running.append(pipeline)
