@@ -103,6 +103,8 @@ def command(
     decision = decide(spec.decision, labels=spec.labels, task=spec.task)
     gate = None if threshold is None else SceneGate(threshold)
     size = (spec.input.height, spec.input.width)
+    # Where nobody looks at the pictures, large ones need not leave the camera's process.
+    shown = outputs["view"] in ("window", "web") or outputs["video"] is not None
     running: list[Pipeline] = []
 
     def stop() -> None:
@@ -115,7 +117,12 @@ def command(
         opened = [
             stack.enter_context(
                 edgecap.open_source(
-                    source, size=size, rate_hz=spec.rate_hz, stall_s=stall_s, retries=retries
+                    source,
+                    size=size,
+                    rate_hz=spec.rate_hz,
+                    stall_s=stall_s,
+                    retries=retries,
+                    resize_to=None if shown else spec.input,
                 )
             )
             for source in sources
