@@ -49,6 +49,13 @@ _OPTIONS = (
     ),
     click.option("--video", metavar="FILE", help="Write the annotated frames (.mkv, .avi, .mp4)."),
     click.option(
+        "--video-segment",
+        type=click.FloatRange(1),
+        metavar="SECONDS",
+        help="Begin a new file of --video after so long.",
+    ),
+    click.option("--video-keep", type=click.IntRange(1), metavar="N", help="Keep so many of them."),
+    click.option(
         "--webhook",
         metavar="URL",
         envvar="EDGECAP_WEBHOOK",
@@ -147,6 +154,8 @@ class Outputs:
             raise click.UsageError("--listen needs --view web")
         if given["jsonl"] is None and (given["append"] or given["jsonl_mb"]):
             raise click.UsageError("--append and --jsonl-mb need --jsonl FILE")
+        if given["video"] is None and (given["video_segment"] or given["video_keep"]):
+            raise click.UsageError("--video-segment and --video-keep need --video FILE")
 
     def _open_files(self) -> None:
         given = self._given
@@ -162,7 +171,13 @@ class Outputs:
         if given["video"] is not None:
             from edgecap.sinks.video import Video
 
-            self._add(Video(given["video"], self._labels), "video", queue=self._live)
+            video = Video(
+                given["video"],
+                self._labels,
+                segment_s=given["video_segment"],
+                keep=given["video_keep"],
+            )
+            self._add(video, "video", queue=self._live)
 
     def _open_messages(self) -> None:
         given = self._given
