@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 
 from edgecap.flight.recorder import FlightRecorder, Settings
 from edgecap.spec import DecisionSpec
@@ -46,11 +44,3 @@ def step_all(stream: Stream[Any], frames: Frames, *, first_s: float = 0.0) -> li
 
 def tapes(recorder: FlightRecorder) -> list[Path]:
     return recorder.folder.tapes()
-
-
-def wait_for(done: Callable[[], Any], limit_s: float = 20.0) -> None:
-    end_s = time.monotonic() + limit_s
-    while not done():
-        if time.monotonic() > end_s:
-            pytest.fail(f"not within {limit_s} s")
-        time.sleep(0.01)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -41,11 +40,3 @@ def run_info(*cameras: str, health: Callable[[], Health] | None = None) -> RunIn
     """A run of the packaged model."""
     spec = read_bundle(resolve_model("demo")).spec
     return RunInfo(spec, cameras or ("door",), health or Monitor().health)
-
-
-def wait_for(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
-    """Returns as soon as a condition holds; fails when it does not in time."""
-    until_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < until_s, "waited in vain"
-        time.sleep(0.005)

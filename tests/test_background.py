@@ -20,7 +20,8 @@ from edgecap.sinks.base import Result, RunInfo, Sink
 from edgecap.sinks.jsonl import JsonLines
 from edgecap.sinks.queue import ResultQueue
 from edgecap.streaming import StreamingModel
-from tests.runs import LABELS, START, result, run_info, wait_for
+from tests.processes import wait_for
+from tests.runs import LABELS, START, result, run_info
 
 NOTICE = Notice("gap", "no frame for 3 s", 1.0, "door")
 

@@ -19,7 +19,8 @@ from edgecap.notices import Notice
 from edgecap.predictions import MultiLabelPrediction, RegressionPrediction
 from edgecap.sinks.background import Background
 from edgecap.sinks.window import Window, has_windows, mosaic
-from tests.runs import END, LABELS, START, result, run_info, wait_for
+from tests.processes import wait_for
+from tests.runs import END, LABELS, START, result, run_info
 
 cv2 = pytest.importorskip("cv2", reason="needs the extra 'camera'")
 GREEN, BLUE, YELLOW = (60, 210, 130), (95, 175, 255), (255, 205, 90)

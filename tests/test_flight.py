@@ -25,7 +25,8 @@ from edgecap.pipeline import run
 from edgecap.predictions import ClassPrediction
 from edgecap.streaming import StreamingModel
 from tests import handmade
-from tests.flown import EAGER, NEVER, SHORT, scene_frames, step_all, tapes, wait_for
+from tests.flown import EAGER, NEVER, SHORT, scene_frames, step_all, tapes
+from tests.processes import wait_for
 
 
 def record(

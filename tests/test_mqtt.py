@@ -20,7 +20,8 @@ from edgecap.errors import MissingDependencyError, SinkError
 from edgecap.notices import Notice
 from edgecap.sinks.background import Background
 from edgecap.sinks.mqtt import Mqtt
-from tests.runs import END, START, result, run_info, wait_for
+from tests.processes import wait_for
+from tests.runs import END, START, result, run_info
 
 
 def program(name: str) -> str | None:

@@ -29,7 +29,8 @@ from edgecap.flight.recorder import FlightRecorder, Settings
 from edgecap.flight.replay import replay
 from edgecap.flight.tape import Tape, read_tape
 from edgecap.streaming import StreamingModel
-from tests.flown import SHORT, scene_frames, step_all, tapes, wait_for
+from tests.flown import SHORT, scene_frames, step_all, tapes
+from tests.processes import wait_for
 
 BOUND = 50_000_000
 

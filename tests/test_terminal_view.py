@@ -22,7 +22,8 @@ from edgecap.health import Health, Monitor
 from edgecap.notices import Notice
 from edgecap.sinks import terminal as view
 from edgecap.sinks.terminal import LiveLine
-from tests.runs import END, LABELS, START, result, run_info, wait_for
+from tests.processes import wait_for
+from tests.runs import END, LABELS, START, result, run_info
 
 pyte = pytest.importorskip("pyte", reason="needs pyte, a terminal emulator")
 

@@ -18,7 +18,8 @@ from edgecap.errors import ResultRefusedError, SinkError
 from edgecap.notices import Notice
 from edgecap.sinks.background import Background
 from edgecap.sinks.webhook import Webhook
-from tests.runs import END, START, result, run_info, wait_for
+from tests.processes import wait_for
+from tests.runs import END, START, result, run_info
 
 
 class Receiver:
