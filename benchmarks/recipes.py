@@ -1,11 +1,12 @@
 """float, calibrated and trained, for every recipe: what int8 costs over all folds of a training.
 
-    python benchmarks/recipes.py RUNS [--recipes int8,…] [--keep FOLDER] [--json FILE]
+    python benchmarks/recipes.py RUNS [--recipes int8,…] [--keep FOLDER] [--again] [--json FILE]
 
 RUNS holds the folds of ``edgecap crossval`` (``fold-0``, ``fold-1``, …). Each is quantised by each
 recipe, with ranges only calibrated (PTQ) and trained on with fake quantisation (QAT), converted,
 and the file streamed frame by frame over the fold's own clips. ``--keep`` leaves each result there,
-and goes on with what is there.
+and goes on with what is there. ``--again`` only converts anew what each fold's last conversion has
+learnt: what a change of the converter does to the files.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from edgecap.evaluation import Evaluation, Predictor, evaluate, model_predictor
 _COUNTS = ("both", "float_only", "file_only", "neither", "same")
 
 
-def measure_fold(path: Path, recipes: list[str], keep: Path) -> dict[str, Any]:
+def measure_fold(path: Path, recipes: list[str], keep: Path, *, again: bool) -> dict[str, Any]:
     """All recipes on one fold; ``path`` is a copy that may be written to."""
     run = open_run(path)
     material = open_material(run.data, run.config, seed=run.seed, fold=run.fold)
@@ -50,17 +51,19 @@ def measure_fold(path: Path, recipes: list[str], keep: Path) -> dict[str, Any]:
 
     whole = measured(network_predictor(network, run.task))
     rows: dict[str, Any] = {"float": {"right": _right(whole), "clips": whole.segments}}
-    for recipe in map(recipe_named, recipes):
-        for qat in (False, True) if recipe.integer else (False,):
+    learnt = run.quantized_network() if again else None
+    for recipe in map(recipe_named, [run.converted_recipe()] if again else recipes):
+        for qat in (True,) if again else (False, True) if recipe.integer else (False,):
             how = recipe.name if not recipe.integer else f"{recipe.name} {'QAT' if qat else 'PTQ'}"
             done = keep / f"{path.name} {how}.json"
             if not done.is_file():
                 began = time.monotonic()
-                made = (
-                    quantise(run, network, material, recipe, qat=qat)
-                    if recipe.integer
-                    else Converted(network)
-                )
+                if learnt is not None:
+                    made = Converted(network, learnt)
+                elif recipe.integer:
+                    made = quantise(run, network, material, recipe, qat=qat)
+                else:
+                    made = Converted(network)
                 model = convert_made(made, recipe)
                 file = open_model(model, describe(run, model, made, recipe.name, recipe))
                 streamed = measured(model_predictor(file))
@@ -112,6 +115,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("--recipes", default=",".join(RECIPES))
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--again", action="store_true")
     arguments = parser.parse_args()
     paths = sorted(path for path in arguments.runs.iterdir() if path.name.startswith("fold-"))
     with tempfile.TemporaryDirectory() as folder:
@@ -121,7 +125,8 @@ def main() -> None:
         for path in paths:
             copy = Path(folder) / path.name
             shutil.copytree(path, copy)
-            folds.append(measure_fold(copy, arguments.recipes.split(","), keep))
+            recipes = arguments.recipes.split(",")
+            folds.append(measure_fold(copy, recipes, keep, again=arguments.again))
             shutil.rmtree(copy)
         run = open_run(paths[0])
         result = {"data": Path(run.data).parent.name, "seed": run.seed} | pooled(folds)

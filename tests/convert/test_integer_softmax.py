@@ -8,6 +8,7 @@ import tensorflow as tf
 from edgecap_convert.export import graph as exporting
 from edgecap_convert.export.integer_softmax import make_softmax_portable
 from edgecap_convert.models.network import normalize
+from edgecap_convert.quantization.softmax import attention_weights
 
 from edgecap.flatbuffer import Graph, read_graph
 from edgecap.interpreter import open_interpreter
@@ -41,7 +42,9 @@ def test_every_softmax_is_of_16_bits(attending: dict[str, bytes]) -> None:
     assert kinds(read_graph(attending["portable"])) == ["int16 → int16"] * 2
 
 
-def test_what_attends_is_within_a_step_of_the_exact_softmax(attending: dict[str, bytes]) -> None:
+def test_what_attends_is_as_simulated_and_within_a_step_of_the_exact_softmax(
+    attending: dict[str, bytes],
+) -> None:
     graph = read_graph(attending["portable"])
     interpreter, _ = open_interpreter(attending["portable"], kernels="builtin", keep_all=True)
     inputs, _ = graph.signatures["step"]
@@ -66,6 +69,10 @@ def test_what_attends_is_within_a_step_of_the_exact_softmax(attending: dict[str,
             found = interpreter.get_tensor(narrowed[softmaxes[cast.outputs[0]]])
             apart = np.abs(found - np.clip(np.rint(exact * 256) - 128, -128, 127))
             errors.append(apart.ravel())
+            step = np.float32(graph.tensors[cast.inputs[0]].scales[0])
+            centred = interpreter.get_tensor(cast.inputs[0]).astype(np.float32) * step
+            simulated = attention_weights(tf.constant(centred), tf.constant(step))
+            np.testing.assert_array_equal(simulated * 256 - 128, found)
     apart = np.concatenate(errors)
     assert apart.size > 1000
     assert apart.max() <= 1

@@ -18,6 +18,7 @@ import tf_keras as keras
 from edgecap_convert.models.recurrent import stacked
 from edgecap_convert.quantization import grids
 from edgecap_convert.quantization.ranges import LearnedRange, RangeSchedule
+from edgecap_convert.quantization.softmax import fake_quant_softmax
 
 
 class CausalAttention(keras.layers.Layer):
@@ -34,6 +35,8 @@ class CausalAttention(keras.layers.Layer):
     ) -> None:
         super().__init__(name=name)
         self._members, self._schedule = members, schedule
+        #: Whether the converter looks: see ``Network.converting``.
+        self.converting = False
         self._ranges: tuple[LearnedRange, LearnedRange] | None = None
 
     def build(self, input_shape: tf.TensorShape) -> None:
@@ -67,9 +70,11 @@ class CausalAttention(keras.layers.Layer):
         scores = tf.matmul(windows, query[:, :, None])
         if self._ranges is not None:
             scores = self._ranges[1].fake_quant(scores, training=training)
-        attention = tf.nn.softmax(scores[:, :, 0])
-        if quantized:
-            attention = grids.SIGMOID.fake_quant(attention)
+        attention = fake_quant_softmax(
+            scores[:, :, 0],
+            self._ranges[1] if self._ranges is not None else None,
+            as_kernels=not (training or self.converting),
+        )
         context = tf.matmul(attention[:, None, :], windows)[:, 0]
         if quantized:
             context = grids.HIDDEN.fake_quant(context)

@@ -28,6 +28,7 @@ from edgecap_convert.models.config import NeckConfig
 from edgecap_convert.quantization import grids
 from edgecap_convert.quantization.grids import Grid
 from edgecap_convert.quantization.ranges import LearnedRange, RangeSchedule
+from edgecap_convert.quantization.softmax import fake_quant_softmax
 
 #: The place, ±2 in steps of 1/64: a 256th of the frame.
 PLACE = Grid(1 / 64, 0)
@@ -53,6 +54,8 @@ class Look(keras.layers.Layer):
         self, config: NeckConfig, *, schedule: RangeSchedule | None = None, name: str = "look"
     ) -> None:
         super().__init__(name=name)
+        #: Whether the converter looks: see ``Network.converting``.
+        self.converting = False
         self._difference = config.difference
         self._schedule = schedule
         self._ranges: dict[str, LearnedRange] = {}
@@ -97,10 +100,9 @@ class Look(keras.layers.Layer):
     def call(self, inputs: list[tf.Tensor], training: bool = False) -> list[tf.Tensor]:
         quantized = self._schedule is not None
         flat = self._flat(inputs, training)
-        attention = tf.nn.softmax(self._heat(flat, training))
+        attention = self._softmax(self._heat(flat, training), training)
         cells = self._cells
         if quantized:
-            attention = grids.SIGMOID.fake_quant(attention)
             cells = grids.fake_quant_weights(cells)
         place = tf.matmul(attention, cells)
         if quantized:
@@ -111,6 +113,10 @@ class Look(keras.layers.Layer):
             for i, part in enumerate(flat)
         ]
         return [place, peak, *seen]
+
+    def _softmax(self, heat: tf.Tensor, training: bool) -> tf.Tensor:
+        found = self._ranges.get("heat")
+        return fake_quant_softmax(heat, found, as_kernels=not (training or self.converting))
 
     def _flat(self, inputs: list[tf.Tensor], training: bool) -> list[tf.Tensor]:
         """What is looked at, each ``(N, H'·W', C)``."""

@@ -67,19 +67,24 @@ class Memory(tf.Module):
 
     @contextlib.contextmanager
     def converting(self) -> Iterator[None]:
-        """Inside, the cell state is float and the head int8, whatever they are kept in.
+        """Inside, the cell state is float and the head int8, whatever they are kept in, and
+        attention is computed as in training.
 
         As the converter must see them: the file is rewritten afterwards.
         """
         for layer in self.layers:
             layer.cell = "float32"
         self.head.kept = "int8"
+        if self.attention is not None:
+            self.attention.converting = True
         try:
             yield
         finally:
             for layer in self.layers:
                 layer.cell = self.cell
             self.head.kept = self._kept
+            if self.attention is not None:
+                self.attention.converting = False
 
     def state_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
         """Shapes of what it carries."""

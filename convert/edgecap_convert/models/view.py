@@ -39,8 +39,7 @@ class View(tf.Module):
         self.members = config.members
         self.schedule: RangeSchedule | None = None
         self.grid_range: LearnedRange | None = None
-        #: Whether the converter looks: see ``Network.converting``.
-        self.converting = False
+        self._converting = False
         self.neck = build_neck(grid, config.neck, config.members)
         self.collector: keras.Model | None = None
         if not self.attends:
@@ -56,7 +55,7 @@ class View(tf.Module):
         other = View.__new__(View)
         tf.Module.__init__(other, name="view")
         other._config, other._grid, other.members = self._config, self._grid, self.members
-        other.schedule, other.grid_range, other.converting = schedule, grid_range, False
+        other.schedule, other.grid_range, other._converting = schedule, grid_range, False
         other.neck = quantize_frame_network(fold_batch_norm(self.neck), schedule)
         other.collector = None
         if self.collector is not None:
@@ -89,6 +88,17 @@ class View(tf.Module):
                 shared = collect.output_range
             self.looks.append(look)
             self.collects.append(collect)
+
+    @property
+    def converting(self) -> bool:
+        """Whether the converter looks: see ``Network.converting``."""
+        return self._converting
+
+    @converting.setter
+    def converting(self, value: bool) -> None:
+        self._converting = value
+        for look in self.looks:
+            look.converting = value
 
     @property
     def attends(self) -> bool:
