@@ -1,6 +1,6 @@
 """A long run through the whole pipeline: memory, threads, files and time per frame, to the end.
 
-    python benchmarks/soak.py [--frames N] [--jsonl FILE] [--json FILE]
+    python benchmarks/soak.py [--frames N] [--jsonl FILE] [--without-recorder] [--json FILE]
 
 Frames of a scene, drawn before, are played in a loop through the packaged model, with JSON lines
 and the flight recorder on. The bars, of 1,000,000 frames: no slope of resident memory after the
@@ -19,6 +19,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ _WARM_UP = 25_000
 _RECORDED = "away"
 _SCRIPT = [*[label for label in GESTURES if label != _RECORDED] * 6, _RECORDED]
 _YARDSTICK_STEPS = 100
+_SEEN = ("frames", "memory", "threads", "files", "frame_us", "bare_us")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -74,7 +76,14 @@ class Probe(Sink):
         self._times = np.zeros(block, np.int64)
         self._at = 0
         self._last_ns = time.perf_counter_ns()
-        self.samples: list[dict[str, float]] = []
+        # All memory for what is seen is taken, and touched, before it is looked at.
+        self._seen = np.full((_BLOCKS + 1, len(_SEEN)), -1.0)
+        self._count = 0
+
+    @property
+    def samples(self) -> list[dict[str, float]]:
+        rows = self._seen[: self._count].tolist()
+        return [dict(zip(_SEEN, row, strict=True)) for row in rows]
 
     def write(self, result: Result) -> None:
         now_ns = time.perf_counter_ns()
@@ -87,17 +96,16 @@ class Probe(Sink):
         self._last_ns = now_ns
 
     def _sample(self, frames: int) -> None:
-        self.samples.append(
-            {
-                "frames": frames,
-                "memory": int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE,
-                "threads": count("/proc/self/task"),
-                # Without the one that lists them.
-                "files": count("/proc/self/fd") - 1,
-                "frame_us": float(np.median(self._times)) / 1e3,
-                "bare_us": self._bare_us(),
-            }
+        self._seen[self._count] = (
+            frames,
+            int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE,
+            count("/proc/self/task"),
+            # Without the one that lists them.
+            count("/proc/self/fd") - 1,
+            float(np.median(self._times)) / 1e3,
+            self._bare_us(),
         )
+        self._count += 1
 
     def _bare_us(self) -> float:
         times = []
@@ -112,7 +120,7 @@ def count(folder: str) -> int:
     return len(os.listdir(folder))  # noqa: PTH208  # no open iterator beside it
 
 
-def measure(frames: int, jsonl: str) -> dict[str, Any]:
+def measure(frames: int, jsonl: str, *, recorded: bool = True) -> dict[str, Any]:
     """Runs that many frames; what was seen of it, and the bars."""
     model = edgecap.load(resolve_model("demo"))
     spec = model.spec
@@ -121,12 +129,13 @@ def measure(frames: int, jsonl: str) -> dict[str, Any]:
     stream = model.stream()
     settings = Settings(before_s=5.0, after_s=1.0, longest_s=10.0, labels=(_RECORDED,))
     probe = Probe(max(frames // _BLOCKS, 1), model, images[0])
-    told: list[str] = []
+    told: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         recorder = FlightRecorder(
-            folder, settings, max_files=10, told=lambda notice: told.append(notice.kind)
+            folder, settings, max_files=10, told=lambda notice: told.update([notice.kind])
         )
-        recorder.attach(stream)
+        if recorded:
+            recorder.attach(stream)
         sinks: list[Sink] = [JsonLines(jsonl, model.labels), recorder, probe]
         report = run(Loop(images, spec.rate_hz, frames), stream, sinks)
         for sink in sinks:
@@ -138,7 +147,7 @@ def measure(frames: int, jsonl: str) -> dict[str, Any]:
         "seconds": round(report.seconds, 1),
         "frames_per_second": round(frames / report.seconds),
         "events": report.events,
-        "recordings": {kind: told.count(kind) for kind in sorted(set(told))},
+        "recordings": dict(sorted(told.items())),
     } | judge(probe.samples, min(max(_WARM_UP, frames // 10), frames // 4))
 
 
@@ -217,10 +226,14 @@ def main() -> None:
     parser = record.parser(__doc__)
     parser.add_argument("--frames", type=int, default=1_000_000)
     parser.add_argument("--jsonl", default=os.devnull, help="where the JSON lines go")
+    parser.add_argument("--without-recorder", action="store_true")
     arguments = parser.parse_args()
     if arguments.frames < _STRETCHES * 100:
         parser.error(f"--frames: expected {_STRETCHES * 100} or more")
-    record.publish(measure(arguments.frames, arguments.jsonl), arguments)
+    record.publish(
+        measure(arguments.frames, arguments.jsonl, recorded=not arguments.without_recorder),
+        arguments,
+    )
 
 
 if __name__ == "__main__":

@@ -223,7 +223,9 @@ def test_a_signal_handler_may_stop_a_source_that_hangs(control: Control) -> None
 def test_ctrl_c_while_opening_leaves_no_process(control: Control) -> None:
     control.set(mode="hang_open")
     script = (
-        "import sys, edgecap\n"
+        # A shell's background job ignores SIGINT, and its children do.
+        "import signal, sys, edgecap\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "try: edgecap.open_source(sys.argv[1])\n"
         "except KeyboardInterrupt: print('interrupted')\n"
     )

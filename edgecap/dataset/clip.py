@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from edgecap.spec import InputSpec
 MISSING_SHARE = 0.1
 # These containers state the number of frames; for others OpenCV multiplies a duration by a rate.
 _COUNTED = (".mp4", ".m4v", ".mov", ".avi")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,8 @@ class Clip:
         # Frames that a table counts must be counted from the first.
         counted = self.table is not None and read_key(self.table) == "frame"
         video = VideoFile(self.path)
+        # What is missing is judged here, by all frames' times.
+        video.told = lambda notice: _log.debug("%s", notice.told)
         first = 0
         times: list[float] = []
         with video:

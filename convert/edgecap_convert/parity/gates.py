@@ -81,7 +81,7 @@ def check_floats(graph: Graph, recipe: Recipe) -> None:
         )
 
 
-# A file beside what it was made of, step by step. Trained networks measure 0.004 to 0.31 steps, and
+# A file beside what it was made of, step by step. Trained networks measure up to 0.30 steps, and
 # 0.02 running freely; the bars leave room for barely trained ones and for encoders that are not
 # simulated to the byte, and none for what tests/convert/test_gates.py spoils.
 _MEAN_STEPS = 1.5
