@@ -211,7 +211,7 @@ class Outputs:
         elif view == "window":
             from edgecap.sinks.window import Window
 
-            self._add(Window(self._labels), "window", queue=True)
+            self._add(Window(self._labels, self._key), "window", queue=True)
         elif view == "web":
             from edgecap.sinks.web import WebPage
 
@@ -219,6 +219,10 @@ class Outputs:
             page = WebPage(host, port, token=self._given["token"])
             self.url = page.url
             self.sinks.append(page)
+
+    def _key(self, key: str) -> None:
+        if key == "r" and self.recorder is not None:
+            self.recorder.trigger("key r")
 
     def _add(self, sink: Sink, name: str, *, queue: bool) -> None:
         if queue:

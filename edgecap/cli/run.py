@@ -71,7 +71,8 @@ def command(
     """Stream cameras or recordings through MODEL (a .tflite made by 'edgecap convert', or 'demo').
 
     A camera that fails is opened again, with growing pauses, until it is back. SIGINT and SIGTERM
-    end the run in good order within two seconds; SIGUSR1 makes --record write what it has.
+    end the run in good order within two seconds; SIGUSR1, or r in the window, makes --record
+    write what it has.
 
     \b
     Examples:
