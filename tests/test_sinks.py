@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
@@ -218,3 +219,14 @@ def test_a_picture_keeps_the_aspect_and_the_colours() -> None:
     assert len(lines) == 5
     assert all(line.count("▀") == 20 for line in lines)
     assert lines[0].count("\x1b[38;2;1;2;3;48;2;1;2;3m") == 10
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "time"), [(None, r"     0\.10 s  ▶"), (2.0, r"\d\d:\d\d:\d\d  ▶")]
+)
+def test_what_is_live_is_told_by_the_time_of_day(latency_ms: float | None, time: str) -> None:
+    out = io.StringIO()
+    live = LiveLine(LABELS, out)
+    live.write(dataclasses.replace(result(1, START), latency_ms=latency_ms))
+    live.close()
+    assert re.match(time, out.getvalue())

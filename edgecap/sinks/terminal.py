@@ -92,6 +92,7 @@ class LiveLine(Sink):
         self._widest_name = 0
         self._health: Callable[[], Health] | None = None
         self._shown_health, self._health_due_s = "", 0.0
+        self._live = False
         self._above: list[str] = []
         # Lines on the screen that are written over next time, by their width.
         self._drawn: list[int] = []
@@ -104,11 +105,12 @@ class LiveLine(Sink):
 
     def write(self, result: Result) -> None:
         camera = self._camera(result.camera)
+        self._live = result.latency_ms is not None
         camera.take(result)
         for event in result.prediction.events:
             mark = "▶" if event.kind == "start" else "■"
             self._say(
-                f"{event.timestamp_s:9.2f} s  {mark} {self._prefix(camera)}{event.label} "
+                f"{self._told_time(event.timestamp_s)}  {mark} {self._prefix(camera)}{event.label} "
                 f"{event.kind} ({event.score:.2f})",
                 terminal.GREEN if event.kind == "start" else "",
             )
@@ -120,7 +122,7 @@ class LiveLine(Sink):
             camera.lost = notice.kind == "lost"
         prefix = "" if camera is None else self._prefix(camera)
         color = terminal.YELLOW if notice.kind in _WARNING else terminal.DIM
-        self._say(f"{notice.timestamp_s:9.2f} s  ! {prefix}{notice.told}", color)
+        self._say(f"{self._told_time(notice.timestamp_s)}  ! {prefix}{notice.told}", color)
         self._draw(now=True)
 
     def close(self) -> None:
@@ -133,6 +135,13 @@ class LiveLine(Sink):
             self._cameras[name] = _Camera(name)
             self._widest_name = max(terminal.width(other) for other in self._cameras)
         return self._cameras[name]
+
+    def _told_time(self, timestamp_s: float) -> str:
+        """The time of day of what is live, whose timestamps are monotonic; else into the film."""
+        if not self._live:
+            return f"{timestamp_s:9.2f} s"
+        wall_s = time.time() - (time.monotonic() - timestamp_s)
+        return time.strftime("%H:%M:%S", time.localtime(wall_s))
 
     def _prefix(self, camera: _Camera) -> str:
         return f"{camera.name}: " if len(self._cameras) > 1 else ""
@@ -204,7 +213,7 @@ class LiveLine(Sink):
         if camera.result is None:
             return terminal.cut(f"{name}{lost}", columns)
         result, prediction = camera.result, camera.result.prediction
-        parts = [f"{name}{prediction.timestamp_s:9.2f} s"]
+        parts = [f"{name}{self._told_time(prediction.timestamp_s)}"]
         if camera.lost:
             return terminal.cut(f"{parts[0]}  {lost} since then", columns)
         at = len(parts)
