@@ -1,6 +1,7 @@
 """A long run through the whole pipeline: memory, threads, files and time per frame, to the end.
 
-    python benchmarks/soak.py [--frames N] [--jsonl FILE] [--without-recorder] [--json FILE]
+    python benchmarks/soak.py [--frames N] [--warm-up N] [--jsonl FILE] [--without-recorder]
+                              [--json FILE]
 
 Frames of a scene, drawn before, are played in a loop through the packaged model, with JSON lines
 and the flight recorder on. The bars, of 1,000,000 frames: no slope of resident memory after the
@@ -49,7 +50,6 @@ _RECORDED = "away"
 _SCRIPT = [*[label for label in GESTURES if label != _RECORDED] * 6, _RECORDED]
 _YARDSTICK_STEPS = 100
 _SEEN = ("frames", "memory", "threads", "files", "frame_us", "bare_us")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Loop(ClosingSource):
@@ -98,7 +98,7 @@ class Probe(Sink):
     def _sample(self, frames: int) -> None:
         self._seen[self._count] = (
             frames,
-            int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE,
+            resident(),
             count("/proc/self/task"),
             # Without the one that lists them.
             count("/proc/self/fd") - 1,
@@ -116,12 +116,26 @@ class Probe(Sink):
         return statistics.median(times) / 1e3
 
 
+def resident() -> int:
+    """Bytes; counted page by page, as ``/proc/self/statm`` is behind by some dozens of pages."""
+    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
+        if line.startswith("Rss:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("/proc/self/smaps_rollup: expected a line Rss:")
+
+
 def count(folder: str) -> int:
     return len(os.listdir(folder))  # noqa: PTH208  # no open iterator beside it
 
 
-def measure(frames: int, jsonl: str, *, recorded: bool = True) -> dict[str, Any]:
-    """Runs that many frames; what was seen of it, and the bars."""
+def measure(
+    frames: int, jsonl: str, *, warm_up: int | None = None, recorded: bool = True
+) -> dict[str, Any]:
+    """Runs that many frames, and those of the warm-up before them if it is given; judges them."""
+    if warm_up is None:
+        warm_up = min(max(_WARM_UP, frames // 10), frames // 4)
+    else:
+        frames += warm_up
     model = edgecap.load(resolve_model("demo"))
     spec = model.spec
     scene = Scene(seed=3, height=spec.input.height, width=spec.input.width, gestures=_SCRIPT)
@@ -148,7 +162,7 @@ def measure(frames: int, jsonl: str, *, recorded: bool = True) -> dict[str, Any]
         "frames_per_second": round(frames / report.seconds),
         "events": report.events,
         "recordings": dict(sorted(told.items())),
-    } | judge(probe.samples, min(max(_WARM_UP, frames // 10), frames // 4))
+    } | judge(probe.samples, warm_up)
 
 
 def judge(samples: list[dict[str, float]], warm_up: int) -> dict[str, Any]:
@@ -226,12 +240,18 @@ def main() -> None:
     parser = record.parser(__doc__)
     parser.add_argument("--frames", type=int, default=1_000_000)
     parser.add_argument("--jsonl", default=os.devnull, help="where the JSON lines go")
+    parser.add_argument("--warm-up", type=int, help="frames that are not judged, beside the others")
     parser.add_argument("--without-recorder", action="store_true")
     arguments = parser.parse_args()
     if arguments.frames < _STRETCHES * 100:
         parser.error(f"--frames: expected {_STRETCHES * 100} or more")
     record.publish(
-        measure(arguments.frames, arguments.jsonl, recorded=not arguments.without_recorder),
+        measure(
+            arguments.frames,
+            arguments.jsonl,
+            warm_up=arguments.warm_up,
+            recorded=not arguments.without_recorder,
+        ),
         arguments,
     )
 
