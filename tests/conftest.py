@@ -19,14 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
 
 
-# Before xdist reads the groups.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:
-        # The tests of a file share what it makes; and what takes a training is made once.
-        trained = "small_run" in getattr(item, "fixturenames", ())
-        group = "small_run" if trained else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
     if config.getoption("--slow"):
         return
     skip = pytest.mark.skip(reason="takes minutes; run with --slow")

@@ -5,6 +5,8 @@ The bounds are the product's: see docs/quantization.md for where each comes from
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,6 +20,7 @@ from edgecap_convert.training.predict import NetworkPredictor
 from edgecap.contract import SIGNATURE
 from edgecap.flatbuffer import read_graph
 from tests.convert.conftest import SmallRun
+from tests.convert.tiny import refused
 
 # A tie in a gate's pre-activation (1/16) moves σ by up to 4/256 and tanh by up to 8/128. In steps
 # of 1/128 that is at most 8 in c' through g, 8 through the forget gate (|c| ≤ 4) and 2 through i;
@@ -124,3 +127,13 @@ def test_every_kernel_repeats_the_golden_outputs(small_run: SmallRun, kernels: s
     check = check_golden(small_run.model(kernels=kernels))
     assert check.passed
     assert check.frames > 0
+
+
+def test_an_unknown_recipe_is_refused(
+    small_run: SmallRun, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "x.tflite"
+    line = refused(capfd, "convert", small_run.run.path, "--out", out, "--recipe", "int4")
+    assert "int8-int16" in line
+    assert "'int4'" in line
+    assert not out.exists()

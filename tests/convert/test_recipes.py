@@ -21,7 +21,7 @@ from edgecap.golden import check_golden
 from edgecap.interpreter import open_interpreter
 from tests.convert.conftest import SmallRun
 from tests.convert.test_network import MEMORIES, NECKS, lively_network, normalize, scenes
-from tests.convert.tiny import answered, refused
+from tests.convert.tiny import answered
 
 INTEGERS = [name for name in RECIPES if recipe_named(name).integer]
 
@@ -156,13 +156,3 @@ def test_ranges_can_be_calibrated_without_training(
     assert info["spec"]["recipe"] == "int8-int16"
     commands = info["spec"]["provenance"]["commands"]
     assert commands[-1].endswith("--recipe int8-int16 --no-qat")
-
-
-def test_an_unknown_recipe_is_refused(
-    small_run: SmallRun, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "x.tflite"
-    line = refused(capfd, "convert", small_run.run.path, "--out", out, "--recipe", "int4")
-    assert "int8-int16" in line
-    assert "'int4'" in line
-    assert not out.exists()
