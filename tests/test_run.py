@@ -268,6 +268,8 @@ def test_a_signal_writes_what_the_flight_recorder_has_and_it_replays(
     time.sleep(0.5)
     run.leave()
     (tape,) = tapes.glob("*.edgetape")
+    # What is written at the very end is told all the same.
+    assert run.kinds() == ["recorded"]
     replayed = subprocess.run(
         [sys.executable, "-m", "edgecap", "replay", str(tape), "--model", "demo"],
         cwd=_ROOT,

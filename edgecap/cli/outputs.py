@@ -145,6 +145,9 @@ class Outputs:
         """Writes what is queued and closes all; one that hangs is left behind."""
         from edgecap.sinks.background import close_all
 
+        if self.recorder is not None:
+            # It may have something to tell the others.
+            self.recorder.close()
         sinks, self.sinks, self._queued = self.sinks, [], []
         close_all(sinks, _CLOSE_S)
 
