@@ -12,6 +12,7 @@ from typing import Any
 import numpy.typing as npt
 
 from edgecap.errors import FlightError
+from edgecap.flight.album import Album
 from edgecap.flight.cut import Cut
 from edgecap.flight.ring import Ring, Taken
 from edgecap.flight.tape import Told
@@ -96,6 +97,7 @@ class Lane:
         self._key: Snapshot | None = stream.snapshot()
         self._jump = True
         self._incident: _Incident | None = None
+        self._album = Album()
         self._told: deque[tuple[int, Told]] = deque(maxlen=_MOST_TOLD)
         self._stepped_at_s = time.monotonic()
 
@@ -110,7 +112,7 @@ class Lane:
         else:
             values = prediction.probabilities  # type: ignore[attr-defined]
         # The frame may live in a buffer of the camera's.
-        image = image.copy()
+        image = self._album.keep(image)
         cut = None
         with self._lock:
             ring, incident = self._ring, self._incident
