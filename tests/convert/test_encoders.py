@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -332,6 +333,8 @@ def test_without_a_network_imagenet_weights_are_one_clear_error(
     monkeypatch.setenv("HOME", str(tmp_path))
     for protocol in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(protocol, "http://127.0.0.1:9")
+    # urllib keeps the opener that it made first, proxies and all, for the rest of the process.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     with pytest.raises(ConfigError, match=r"encoder\.weights.*'imagenet'.*needs the network"):
         build_encoder(EncoderConfig(weights="imagenet"))
 
