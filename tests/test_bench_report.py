@@ -1,0 +1,101 @@
+"""The document of a benchmark, and what may be said of so many samples."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from edgecap.benchmark import from_dict
+from edgecap.benchmark.reference import MACS, Reference
+from edgecap.benchmark.report import (
+    Bench,
+    Block,
+    ClosedLoop,
+    Compute,
+    Environment,
+    Memory,
+    Model,
+    Moment,
+    Runtime,
+    Steady,
+)
+from edgecap.benchmark.times import times
+from edgecap.flatbuffer import read_graph
+
+
+def made() -> Bench:
+    """A document with every kind of field, given and not."""
+    taken = times(np.arange(1.0, 1001.0))
+    moment = Moment(frequencies_mhz=(1500.0, 1500.0), throttled=("under-voltage",))
+    return Bench(
+        command="edgecap bench demo",
+        taken="2026-01-01T00:00:00Z",
+        model=Model("a.tflite", "a", "0" * 64, 1, "int8", "classification", "96x96", 12.0),
+        runtime=Runtime("litert", "2.3.0", "xnnpack", 1),
+        environment=Environment(
+            "cpu",
+            ("avx2",),
+            2,
+            "x86_64",
+            "Linux",
+            None,
+            24e3,
+            "3.11",
+            {"numpy": "2"},
+            moment,
+            moment,
+        ),
+        closed=ClosedLoop(
+            "640x480", 1.0, 9.0, taken, {"invoke": taken}, (Block(0.0, 9, 100.0, 44.0),)
+        ),
+        steady=Steady(0.3, 100.0, 101.0, 1.01),
+        memory=Memory(None, 30.0, 31.0, 32.0),
+        compute=Compute(None, None, 370.0, None),
+    )
+
+
+def test_a_document_is_read_as_it_was_written() -> None:
+    document = made()
+    assert from_dict(json.loads(json.dumps(document.to_dict()))) == document
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"schema": 2}, "schema: expected 1; got 2"),
+        ({"closed": {}}, "closed: frame, seconds"),
+        ({"steady": 3}, "steady: expected an object; got 3"),
+        ({"memory": {"before_mb": "much"}}, "memory"),
+    ],
+)
+def test_another_document_is_refused(change: dict[str, object], said: str) -> None:
+    with pytest.raises((TypeError, KeyError, ValueError), match=said):
+        from_dict(json.loads(json.dumps(made().to_dict() | change)))
+
+
+def test_a_percentile_needs_ten_samples_beyond_it() -> None:
+    taken = times(np.arange(1.0, 101.0))
+    assert (taken.p50_us, taken.p90_us, taken.p95_us, taken.p99_us) == (50.5, 90.1, None, None)
+    assert times(np.arange(1000.0)).p99_us is not None
+    assert times([3.0]).p50_us is None
+    assert times([3.0]).jitter_us == 0
+    assert times([1.0, 3.0, 2.0]).jitter_us == 1.5
+    with pytest.raises(ValueError, match="samples"):
+        times([])
+
+
+def test_the_reference_does_the_work_that_is_said_and_runs() -> None:
+    from importlib import resources
+
+    graph = read_graph((resources.files("edgecap.assets") / "reference-int8.tflite").read_bytes())
+    macs = 0
+    for operator in graph.operators:
+        if operator.name == "CONV_2D":
+            out = graph.tensors[operator.outputs[0]].shape
+            weights = graph.tensors[operator.inputs[1]].shape
+            macs += int(np.prod(out)) * int(np.prod(weights[1:]))
+    assert macs == MACS
+    reference = Reference()
+    assert min(reference.run_us() for _ in range(5)) > 0
