@@ -29,6 +29,7 @@ import record
 
 import edgecap
 from edgecap.assets import resolve_model
+from edgecap.cut_step import cut_step
 from edgecap.dataset import Clip, open_dataset
 from edgecap.evaluation import Recording, evaluate, gated_predictor, ungated_predictor
 from edgecap.evaluation.scoring import Activations, Predictor
@@ -36,7 +37,7 @@ from edgecap.gate import DEFAULT_THRESHOLD, SceneGate, Seen
 from edgecap.preprocess import Preprocessor
 from edgecap.recordings import recording_of
 from edgecap.spec import InputSpec
-from edgecap.steps import WholeStep, cut_step
+from edgecap.steps import WholeStep
 from edgecap.streaming import StreamingModel
 
 Frames = npt.NDArray[np.uint8]

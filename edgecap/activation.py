@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edgecap.quantization import dequantize
 from edgecap.spec import OutputSpec
 
-Values = npt.NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Values = np.ndarray[Any, np.dtype[np.float32]]
 #: From outputs ``(labels,)`` in the tensor's own dtype to float32 of the same shape.
-Activation = Callable[[npt.NDArray[Any]], Values]
+Activation = Callable[[np.ndarray[Any, np.dtype[Any]]], Values]
 
 
 def activation(output: OutputSpec) -> Activation:

@@ -16,19 +16,20 @@ import io
 import math
 import os
 import stat
-import threading
-import zipfile
-import zlib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from edgecap import ziptail
 from edgecap.errors import ModelFileError, SpecError
 from edgecap.flatbuffer import IDENTIFIER, Graph, read_graph
 from edgecap.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
 
 SPEC_MEMBER = "edgecap.json"
 LABELS_MEMBER = "labels.txt"
@@ -37,14 +38,14 @@ CARD_MEMBER = "MODEL_CARD.md"
 _MEMBERS = (SPEC_MEMBER, LABELS_MEMBER, GOLDEN_MEMBER, CARD_MEMBER)
 _MODEL = "model"
 
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_METHODS = (ziptail.STORED, ziptail.DEFLATED)
 _MAX_FILE = 1 << 29
 _MAX_MEMBER = 1 << 26
 # The same content gives the same bytes, whenever it is written (the oldest date zip knows).
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Golden:
     """Frames and what the model answered to them, streamed from a reset state.
 
@@ -59,7 +60,7 @@ class Golden:
     outputs: dict[str, npt.NDArray[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bundle:
     """A model and everything that travels with it.
 
@@ -92,7 +93,7 @@ def write_bundle(
     """
     read_graph(model)
     _check_golden(golden, spec)
-    _write_parts(Path(path), model=model, spec=spec, golden=_pack_golden(golden), card=card)
+    _write_parts(path, model=model, spec=spec, golden=_pack_golden(golden), card=card)
 
 
 def replace_spec(
@@ -109,16 +110,20 @@ def replace_spec(
       ModelFileError: the source is damaged or has another spec by now, or the path cannot be
         written.
     """
-    data = _read_file(Path(source))
+    data = _read_file(source)
     bundle = parse_bundle(data)
     if bundle.spec != expected:
         raise ModelFileError(f"{source} has changed in the meantime; nothing was written")
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        golden = archive.read(GOLDEN_MEMBER)
-    _write_parts(Path(path), model=bundle.model, spec=spec, golden=golden, card=card)
+    (member,) = (member for member in ziptail.members(data) if member.name == GOLDEN_MEMBER)
+    golden = ziptail.read(data, member)
+    _write_parts(path, model=bundle.model, spec=spec, golden=golden, card=card)
 
 
-def _write_parts(path: Path, *, model: bytes, spec: ModelSpec, golden: bytes, card: str) -> None:
+def _write_parts(
+    path: str | Path, *, model: bytes, spec: ModelSpec, golden: bytes, card: str
+) -> None:
+    import zipfile
+
     members = {
         LABELS_MEMBER: "".join(f"{label}\n" for label in spec.labels).encode(),
         GOLDEN_MEMBER: golden,
@@ -132,7 +137,9 @@ def _write_parts(path: Path, *, model: bytes, spec: ModelSpec, golden: bytes, ca
             # An npz is compressed already.
             method = zipfile.ZIP_STORED if name == GOLDEN_MEMBER else zipfile.ZIP_DEFLATED
             archive.writestr(zipfile.ZipInfo(name, _ZIP_DATE), data, method)
-    write_atomically(path, buffer.getvalue())
+    from pathlib import Path
+
+    write_atomically(Path(path), buffer.getvalue())
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -143,6 +150,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     if not path.name:
         raise ModelFileError(f"cannot write {str(path)!r}: expected the name of a file")
+    import threading
+
     beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         try:
@@ -179,7 +188,7 @@ def read_bundle(path: str | Path) -> Bundle:
       ModelFileError: missing, unreadable, damaged, or no edgecap model.
       SpecError: the spec is malformed.
     """
-    data = _read_file(Path(path))
+    data = _read_file(path)
     try:
         return parse_bundle(data)
     except ModelFileError as error:
@@ -191,12 +200,10 @@ def read_bundle(path: str | Path) -> Bundle:
 def parse_bundle(data: bytes) -> Bundle:
     """Like :func:`read_bundle`, from bytes."""
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members, model_size = _read_members(archive)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError) as error:
+        members, model_size = _read_members(data)
+    except ziptail.NoZipError as error:
         raise ModelFileError(_explain_no_zip(data)) from error
-    # What struct and zipfile raise on hostile directories is not one documented class.
-    except (ValueError, RuntimeError, KeyError, IndexError, OverflowError) as error:
+    except ziptail.ZipError as error:
         raise ModelFileError(f"the zip tail is damaged: {error}") from error
     model = data[:model_size]
     spec = ModelSpec.from_json(_decode(members[SPEC_MEMBER], SPEC_MEMBER))
@@ -220,47 +227,49 @@ def parse_bundle(data: bytes) -> Bundle:
     )
 
 
-def _read_file(path: Path) -> bytes:
+def _read_file(path: str | Path) -> bytes:
     try:
-        status = path.stat()
+        # Not through pathlib, which a cold start would wait for.
+        status = os.stat(path)  # noqa: PTH116
         if not stat.S_ISREG(status.st_mode):
             raise ModelFileError(f"{path}: expected a file; this is a folder or a device")
         if status.st_size > _MAX_FILE:
             raise ModelFileError(f"{path}: {status.st_size} bytes is too large for a model file")
-        return path.read_bytes()
+        with open(path, "rb") as file:  # noqa: PTH123
+            return file.read()
     except FileNotFoundError:
         raise ModelFileError(f"{path}: no such file") from None
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _read_members(archive: zipfile.ZipFile) -> tuple[dict[str, bytes], int]:
-    entries = archive.infolist()
+def _read_members(data: bytes) -> tuple[dict[str, bytes], int]:
+    entries = ziptail.members(data)
     members = {}
     for name in _MEMBERS:
-        found = [entry for entry in entries if entry.filename == name]
+        found = [entry for entry in entries if entry.name == name]
         if len(found) != 1:
             raise ModelFileError(
                 f"expected one {name} in the zip tail; found {len(found)}. "
                 "Make the model with 'edgecap convert'"
             )
         _check_entry(found[0], name)
-        members[name] = archive.read(found[0])
-    return members, min(entry.header_offset for entry in entries)
+        members[name] = ziptail.read(data, found[0])
+    return members, min(entry.offset for entry in entries)
 
 
-def _check_entry(entry: zipfile.ZipInfo, name: str) -> None:
-    if entry.file_size > _MAX_MEMBER:
-        raise ModelFileError(f"{name} claims {entry.file_size} bytes; that is too large")
-    if entry.compress_type not in _METHODS:
+def _check_entry(entry: ziptail.Member, name: str) -> None:
+    if entry.size > _MAX_MEMBER:
+        raise ModelFileError(f"{name} claims {entry.size} bytes; that is too large")
+    if entry.method not in _METHODS:
         raise ModelFileError(f"{name}: expected a stored or deflated member of the zip")
 
 
-def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
+def _check_entries(entries: list[ziptail.Member]) -> None:
     """Together no larger than one member of a model file may be."""
     for entry in entries:
-        _check_entry(entry, f"{GOLDEN_MEMBER}: {entry.filename!r}")
-    if sum(entry.file_size for entry in entries) > _MAX_MEMBER:
+        _check_entry(entry, f"{GOLDEN_MEMBER}: {entry.name!r}")
+    if sum(entry.size for entry in entries) > _MAX_MEMBER:
         raise ModelFileError(f"{GOLDEN_MEMBER} claims to hold more than {_MAX_MEMBER} bytes")
 
 
@@ -285,15 +294,14 @@ def _unpack_golden(data: bytes) -> Golden:
     """Reads what :func:`_pack_golden` wrote, and nothing else that NumPy would open."""
     arrays: dict[str, npt.NDArray[Any]] = {}
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = archive.infolist()
-            _check_entries(entries)
-            for entry in entries:
-                arrays[entry.filename.removesuffix(".npy")] = read_array(archive.read(entry))
+        entries = ziptail.members(data)
+        _check_entries(entries)
+        for entry in entries:
+            arrays[entry.name.removesuffix(".npy")] = read_array(ziptail.read(data, entry))
         frames = arrays.pop("frames")
     except ModelFileError:
         raise
-    # zipfile and NumPy's header parser fail on hostile bytes in ways that are no documented class.
+    # NumPy's header parser fails on hostile bytes in ways that are no documented class.
     except Exception as error:
         raise ModelFileError(f"{GOLDEN_MEMBER} is damaged: {error}") from error
     outputs = {name.removeprefix("outputs_"): values for name, values in arrays.items()}

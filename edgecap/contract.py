@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from edgecap.errors import SpecError
 from edgecap.flatbuffer import Graph, Tensor
@@ -23,8 +23,7 @@ _FORBIDDEN = (
 )
 
 
-@dataclass(frozen=True)
-class StepTensors:
+class StepTensors(NamedTuple):
     """Tensor indices of the ``step`` signature; states in the spec's order."""
 
     image: int

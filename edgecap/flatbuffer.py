@@ -11,7 +11,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgecap.errors import ModelFileError
 
@@ -98,8 +98,7 @@ class Tensor:
     is_variable: bool
 
 
-@dataclass(frozen=True)
-class Operator:
+class Operator(NamedTuple):
     """One row of the operator table; −1 in ``inputs`` is an input left out."""
 
     name: str
@@ -107,8 +106,7 @@ class Operator:
     outputs: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Graph:
+class Graph(NamedTuple):
     """What a .tflite file holds, as far as the contract goes."""
 
     tensors: tuple[Tensor, ...]

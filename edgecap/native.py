@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
+from typing import IO
 
-_log = logging.getLogger(__name__)
 _STDOUT, _STDERR = 1, 2
 _lock = threading.RLock()
 
@@ -29,7 +27,7 @@ def native_stderr_to_log(*, stdout: bool = False) -> Iterator[None]:
     # Descriptors belong to the process: two of these at once would put back each other's.
     with _lock, contextlib.ExitStack() as stack:
         try:
-            captured = stack.enter_context(tempfile.TemporaryFile())
+            captured = stack.enter_context(_temporary())
             saved = []
             for descriptor in descriptors:
                 saved.append(os.dup(descriptor))
@@ -48,8 +46,27 @@ def native_stderr_to_log(*, stdout: bool = False) -> Iterator[None]:
             for descriptor, copy in zip(descriptors, saved, strict=True):
                 os.dup2(copy, descriptor)
             captured.seek(0)
-            for line in captured.read().decode("utf-8", "replace").splitlines():
-                _log.debug("%s", line)
+            _log(captured.read())
+
+
+def _temporary() -> IO[bytes]:
+    """A file without a name."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("edgecap-stderr"), "r+b")
+    import tempfile
+
+    return tempfile.TemporaryFile()
+
+
+def _log(written: bytes) -> None:
+    if "logging" not in sys.modules:
+        # Then nobody can listen, and a cold start need not wait for it to be imported.
+        return
+    import logging
+
+    log = logging.getLogger(__name__)
+    for line in written.decode("utf-8", "replace").splitlines():
+        log.debug("%s", line)
 
 
 def _flush() -> None:

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from edgecap.decisions import DecisionSpec
 from edgecap.events import Event, EventDetector
 
-Values = npt.NDArray[np.float32]
+Values = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edgecap.errors import FrameError
 from edgecap.extras import require_cv2
 from edgecap.spec import InputSpec
 
-Image = npt.NDArray[np.uint8]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Image = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def resize(image: Image, spec: InputSpec) -> Image:

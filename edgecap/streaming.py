@@ -5,28 +5,34 @@ from __future__ import annotations
 import hashlib
 import threading
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from edgecap.activation import activation
 from edgecap.bundle import Bundle, read_bundle
 from edgecap.errors import StateError
-from edgecap.gate import SceneGate, Seen
 from edgecap.interpreter import DEFAULT_KERNELS, Backend
 from edgecap.predictions import Decider, Prediction, decider
 from edgecap.preprocess import Image, Preprocessor, resize
 from edgecap.quantization import reset_value
 from edgecap.spec import DecisionSpec, ModelSpec
-from edgecap.steps import Arrays, CutStep, WholeStep, cut_step
+from edgecap.steps import Arrays, WholeStep
+
+if TYPE_CHECKING:
+    # What only a gated stream needs is imported by it: a cold start does not wait for it.
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from edgecap.cut_step import CutStep
+    from edgecap.gate import SceneGate, Seen
 
 # What the predictions of a stream are; which they are stands in the model file.
 _P = TypeVar("_P", bound=Prediction)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Snapshot:
     """A stream at one instant; independent of what the stream does afterwards.
 
@@ -177,6 +183,8 @@ class StreamingModel:
           FrameError: the image has a wrong shape or dtype.
           SpecError, ModelFileError, BackendError: the model cannot be cut in two.
         """
+        from edgecap.gate import Seen
+
         picture = resize(image, self.spec.input)
         blocks = gate.blocks(picture)
         opened = gate.opens(seen, blocks, timestamp_s)
@@ -193,6 +201,8 @@ class StreamingModel:
         """The two parts of the step, which replace the whole from then on."""
         step = self._step
         if isinstance(step, WholeStep):
+            from edgecap.cut_step import cut_step
+
             with self._lock:
                 # Another thread may have done it meanwhile.
                 if isinstance(self._step, WholeStep):

@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecap.bundle import Bundle
+from edgecap.cut_step import CutStep
 from edgecap.preprocess import Preprocessor
 from edgecap.quantization import reset_value
-from edgecap.steps import CutStep, WholeStep
+from edgecap.steps import WholeStep
 
 
 def differing_frames(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import struct
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from edgecap.bundle import Bundle, Golden
 from edgecap.contract import bind
 from edgecap.cut import extract, find_cut
+from edgecap.cut_step import CutStep, cut_step
 from edgecap.errors import BackendError, ModelFileError, SpecError
 from edgecap.flatbuffer import Graph, read_graph
 from edgecap.gate import SceneGate
@@ -25,7 +25,7 @@ from edgecap.spec import (
     OutputSpec,
     TensorSpec,
 )
-from edgecap.steps import CutStep, WholeStep, cut_step
+from edgecap.steps import WholeStep
 from edgecap.streaming import StreamingModel
 from edgecap.synthetic import Scene
 from tests import handmade
@@ -99,10 +99,8 @@ def test_an_image_that_meets_a_state_is_handed_over_itself(demo_model: Streaming
     tensors = bind(graph, demo_model.spec)
     first = next(n for n, o in enumerate(graph.operators) if tensors.states_in[0] in o.inputs)
     operators = list(graph.operators)
-    operators[first] = dataclasses.replace(
-        operators[first], inputs=(*operators[first].inputs, tensors.image)
-    )
-    cut = find_cut(dataclasses.replace(graph, operators=tuple(operators)), tensors)
+    operators[first] = operators[first]._replace(inputs=(*operators[first].inputs, tensors.image))
+    cut = find_cut(graph._replace(operators=tuple(operators)), tensors)
     assert tensors.image in cut.features
     assert tensors.image in cut.advance_inputs
     assert tensors.image not in cut.encode_outputs
@@ -114,13 +112,11 @@ def test_a_step_that_computes_nothing_from_the_image_alone_cannot_be_cut(
     graph = demo_model.bundle.graph
     tensors = bind(graph, demo_model.spec)
     mixed = tuple(
-        dataclasses.replace(o, inputs=(*o.inputs, tensors.states_in[0]))
-        if tensors.image in o.inputs
-        else o
+        o._replace(inputs=(*o.inputs, tensors.states_in[0])) if tensors.image in o.inputs else o
         for o in graph.operators
     )
     with pytest.raises(SpecError, match="cannot be gated"):
-        find_cut(dataclasses.replace(graph, operators=mixed), tensors)
+        find_cut(graph._replace(operators=mixed), tensors)
 
 
 def test_a_part_holds_what_was_asked_for_and_nothing_else(demo_model: StreamingModel) -> None:

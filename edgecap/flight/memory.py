@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecap.errors import FlightError
+from edgecap.gate import Seen
 from edgecap.streaming import Snapshot
 
 Array = npt.NDArray[Any]
@@ -36,6 +37,8 @@ Plain = Any
 _SCALARS = (bool, int, float, str, type(None))
 # Deeper than anything that a stream remembers.
 _DEEPEST = 12
+# What a stream's module names, and imports no sooner than a gate needs it.
+_LATER = {Seen.__name__: Seen}
 
 
 def pack_snapshot(snapshot: Snapshot, fresh: Snapshot, arrays: list[Array]) -> Plain:
@@ -183,7 +186,7 @@ def _known(fresh: Any) -> dict[str, Any]:
         return {}
     known = _attributes(fresh)
     if dataclasses.is_dataclass(fresh) and None in known.values():
-        hints = typing.get_type_hints(type(fresh))
+        hints = typing.get_type_hints(type(fresh), localns=_LATER)
         for name, value in known.items():
             declared = filter(dataclasses.is_dataclass, typing.get_args(hints[name]))
             known[name] = next(declared, None) if value is None else value
