@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 from dataclasses import dataclass, field
 from typing import Any
+
+from edgecap.errors import SpecError
+from edgecap.spec import from_plain
 
 #: Version of the document; a reader refuses others.
 SCHEMA = 1
@@ -93,7 +95,7 @@ class Block:
     Attributes:
       at_s: when it began, since the measurement's begin.
       steps: how many of the model.
-      step_us: the median time of a step, whole; ``None``-free, so that blocks can be compared.
+      step_us: the median time of a step, whole.
       reference_us: the median time of the reference graph right after it.
     """
 
@@ -284,50 +286,9 @@ def from_dict(plain: dict[str, Any]) -> Bench:
     """The document of :meth:`Bench.to_dict`, as JSON gives it back.
 
     Raises:
-      TypeError, KeyError, ValueError: it is none; says where.
+      SpecError: it is none, or of another version; says where.
     """
-    if plain.get("schema") != SCHEMA:
-        raise ValueError(f"schema: expected {SCHEMA}; got {plain.get('schema')!r}")
-    found: Bench = _read(Bench, plain, "")
-    return found
-
-
-def _read(kind: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        if not isinstance(value, dict):
-            raise TypeError(f"{where or 'document'}: expected an object; got {value!r}"[:200])
-        hints = typing.get_type_hints(kind)
-        fields = {f.name: f for f in dataclasses.fields(kind)}
-        missing = [
-            name
-            for name, f in fields.items()
-            if name not in value
-            and f.default is dataclasses.MISSING
-            and f.default_factory is dataclasses.MISSING
-        ]
-        if missing:
-            raise KeyError(f"{where or 'document'}: {', '.join(missing)} missing")
-        return kind(
-            **{
-                n: _read(hints[n], v, f"{where}.{n}".strip("."))
-                for n, v in value.items()
-                if n in fields
-            }
-        )
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if type(None) in inner:
-        wanted = next(part for part in inner if part is not type(None))
-        return None if value is None else _read(wanted, value, where)
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise TypeError(f"{where}: expected a list; got {value!r}"[:200])
-        return tuple(_read(inner[0], v, f"{where}[{n}]") for n, v in enumerate(value))
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise TypeError(f"{where}: expected an object; got {value!r}"[:200])
-        return {name: _read(inner[1], v, f"{where}.{name}") for name, v in value.items()}
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if kind in (int, str) and isinstance(value, kind) and not isinstance(value, bool):
-        return value
-    raise TypeError(f"{where}: expected {kind.__name__}; got {value!r}"[:200])
+    found = plain.get("schema") if isinstance(plain, dict) else None
+    if found != SCHEMA:
+        raise SpecError(f"expected a benchmark's document, schema {SCHEMA}; got schema {found!r}")
+    return from_plain(Bench, plain, "benchmark")
