@@ -33,7 +33,7 @@ def activation(output: OutputSpec) -> Activation:
             return lambda values: _softmax(dequantize(values, tensor))
         # int8 has 256 differences to the largest logit: a table is exact and faster.
         exponentials: Values = np.exp(-np.arange(256) * tensor.scale).astype(np.float32)
-        return partial(_softmax_from, exponentials)
+        return partial(_softmax_from, exponentials, {})
     if output.activation == "sigmoid":
         if not tabled:
             return lambda values: _sigmoid(dequantize(values, tensor))
@@ -43,9 +43,21 @@ def activation(output: OutputSpec) -> Activation:
     return lambda values: dequantize(values, tensor)
 
 
-def _softmax_from(exponentials: Values, values: npt.NDArray[Any]) -> Values:
-    chosen = exponentials[int(values.max()) - values.astype(np.intp)]
-    result: Values = chosen / chosen.sum()
+def _softmax_from(
+    exponentials: Values, rows: dict[int, Values], values: npt.NDArray[Any]
+) -> Values:
+    """Args: exp(−k · scale) of k = 0 … 255; rows made of it before; outputs ``(labels,)``."""
+    largest = int(values[values.argmax()])
+    row = rows.get(largest)
+    if row is None:
+        # Indexed by the value: negative ones count from the end, as NumPy does it anyway.
+        low = np.iinfo(values.dtype).min
+        logits = np.arange(low, low + 256)
+        row = np.empty(256, np.float32)
+        row[logits] = exponentials[np.clip(largest - logits, 0, 255)]
+        rows[largest] = row
+    chosen = row[values]
+    result: Values = chosen / np.add.reduce(chosen)
     return result
 
 

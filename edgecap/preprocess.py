@@ -35,7 +35,15 @@ def resize(image: Image, spec: InputSpec) -> Image:
     if image.shape[:2] == (spec.height, spec.width):
         return np.ascontiguousarray(image)
     cv2 = require_cv2("to resize frames")
-    method = {"linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}[spec.resize]
+    if spec.resize == "linear":
+        rows, left_over = divmod(image.shape[0], spec.height)
+        if rows % 2 and not left_over:
+            # Each row of the result then lies on one row of the frame: with only those, the same
+            # bytes come at three quarters of the time (480 rows to 160 or 96, 1080 to 120 or 72).
+            image = image[rows // 2 :: rows]
+        method = cv2.INTER_LINEAR
+    else:
+        method = cv2.INTER_AREA
     resized: Image = cv2.resize(image, (spec.width, spec.height), interpolation=method)
     return resized
 
@@ -63,6 +71,8 @@ class Preprocessor:
         self._float = spec.tensor.dtype == "float32"
         self._bytes = np.empty(spec.tensor.shape, np.uint8)
         self._signed = self._bytes.view(np.int8)
+        # What a call would make anew each time.
+        self._image, self._sign = self._bytes[0], np.uint8(0x80)
 
     def __call__(self, image: Image) -> npt.NDArray[Any]:
         """``(h, w, 3)`` uint8 RGB → the image tensor, valid until the next call.
@@ -74,7 +84,7 @@ class Preprocessor:
             image = resize(image, self._spec)
         if self._float:
             return (image[None].astype(np.float32) - 128.0) * np.float32(1 / 127.5)
-        np.bitwise_xor(image, 0x80, out=self._bytes[0])
+        np.bitwise_xor(image, self._sign, out=self._image)
         return self._signed
 
 

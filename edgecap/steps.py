@@ -50,4 +50,4 @@ class WholeStep:
             interpreter.set_tensor(index, state)
         interpreter.invoke()
         outputs = interpreter.get_tensor(tensors.output)
-        return outputs, tuple(interpreter.get_tensor(index) for index in tensors.states_out)
+        return outputs, tuple([interpreter.get_tensor(index) for index in tensors.states_out])

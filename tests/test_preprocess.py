@@ -57,6 +57,18 @@ def test_the_resize_rule_is_opencvs(method: str) -> None:
     np.testing.assert_array_equal(found, cv2.resize(image, (64, 48), interpolation=flag))
 
 
+@pytest.mark.parametrize("frame", [(480, 640), (240, 320), (1080, 1920), (144, 100), (145, 99)])
+@pytest.mark.parametrize("size", [(48, 64), (96, 96), (160, 160), (120, 72), (16, 16)])
+def test_rows_left_out_before_a_resize_change_no_byte(
+    frame: tuple[int, int], size: tuple[int, int]
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    image = noise(*frame)
+    found = resize(image, dataclasses.replace(SPEC, tensor=image_tensor(*size)))
+    expected = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_width_and_height_do_not_change_places() -> None:
     pytest.importorskip("cv2")
     image = np.zeros((480, 640, 3), np.uint8)
