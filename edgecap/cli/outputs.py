@@ -197,8 +197,8 @@ class Outputs:
     def _open_recorder(self) -> None:
         if self._given["record"] is None:
             return
-        from edgecap.flight.lane import Settings
         from edgecap.flight.recorder import FlightRecorder
+        from edgecap.flight.stream_recorder import Settings
 
         before_s = self._given["record_seconds"]
         settings = Settings(before_s=before_s, longest_s=max(60.0, 2 * before_s + 10))

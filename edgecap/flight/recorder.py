@@ -13,8 +13,8 @@ from typing import Any
 from edgecap.errors import FlightError
 from edgecap.flight.cut import Cut
 from edgecap.flight.folder import TapeFolder
-from edgecap.flight.lane import Lane, Settings
 from edgecap.flight.memory import pack_snapshot
+from edgecap.flight.stream_recorder import Settings, StreamRecorder
 from edgecap.notices import Notice
 from edgecap.sinks.base import Result, Sink
 from edgecap.streaming import Stream
@@ -66,7 +66,7 @@ class FlightRecorder(Sink):
         self.told = told
         self._patient = patient
         self._telling = False
-        self._lanes: tuple[Lane, ...] = ()
+        self._streams: tuple[StreamRecorder, ...] = ()
         # Of all queues, this one may be put into from a signal handler.
         self._inbox: queue.SimpleQueue[Cut | str | None] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[Notice] = queue.SimpleQueue()
@@ -88,11 +88,13 @@ class FlightRecorder(Sink):
         """
         if stream.observer is not None:
             raise FlightError("flight recorder: the stream has an observer already")
-        lane = Lane(stream, camera, self.settings, hand_over=self._hand_over, wake=self._wake)
+        recorded = StreamRecorder(
+            stream, camera, self.settings, hand_over=self._hand_over, wake=self._wake
+        )
         # Said now, not when the first recording is wanted.
-        pack_snapshot(stream.snapshot(), lane.fresh, [])
-        self._lanes = (*self._lanes, lane)
-        stream.observer = lane
+        pack_snapshot(stream.snapshot(), recorded.fresh, [])
+        self._streams = (*self._streams, recorded)
+        stream.observer = recorded
 
     def trigger(self, told: str = "asked for") -> None:
         """Records what was before and comes after; from any thread or signal handler."""
@@ -110,19 +112,19 @@ class FlightRecorder(Sink):
         if notice.kind == "recorded" or self._telling:
             return
         begins = notice.kind in self.settings.notices
-        for lane in self._lanes:
-            if notice.camera in ("", lane.camera):
-                lane.tell("notice", f"{notice.kind}: {notice.told}", begins)
+        for recorded in self._streams:
+            if notice.camera in ("", recorded.camera):
+                recorded.tell("notice", f"{notice.kind}: {notice.told}", begins)
 
     def close(self) -> None:
         """Writes what is being recorded, as far as it has come; may be called twice."""
         if self._closing:
             return
         self._closing = True
-        for lane in self._lanes:
-            if lane.stream.observer is lane:
-                lane.stream.observer = None
-            cut = lane.flush()
+        for recorded in self._streams:
+            if recorded.stream.observer is recorded:
+                recorded.stream.observer = None
+            cut = recorded.flush()
             if cut is not None:
                 self._hand_over(cut, wait=False)
         self._inbox.put(None)
@@ -144,7 +146,7 @@ class FlightRecorder(Sink):
 
     def _work(self) -> None:
         while True:
-            recording = any(lane.is_recording for lane in self._lanes)
+            recording = any(recorded.is_recording for recorded in self._streams)
             try:
                 item = self._inbox.get(timeout=_LOOK_S if recording else None)
             except queue.Empty:
@@ -157,11 +159,11 @@ class FlightRecorder(Sink):
                 finally:
                     self._waiting.release()
             elif item:
-                for lane in self._lanes:
-                    lane.tell("asked", item, True)
+                for recorded in self._streams:
+                    recorded.tell("asked", item, True)
             now_s = time.monotonic()
-            for lane in self._lanes:
-                cut = lane.overdue(now_s)
+            for recorded in self._streams:
+                cut = recorded.overdue(now_s)
                 if cut is not None:
                     self._write(cut)
 

@@ -67,7 +67,7 @@ class _Incident:
     after: Snapshot | None = None
 
 
-class Lane:
+class StreamRecorder:
     """One stream's ring, and what is being recorded of it; the stream's observer.
 
     Args:
