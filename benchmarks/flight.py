@@ -61,7 +61,7 @@ def memory(model: StreamingModel, images: list[np.ndarray], folder: Path) -> dic
         stream.step(images[number % len(images)])
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    held = len(recorder._lanes[0]._ring)
+    held = len(recorder._streams[0]._ring)
     recorder.close()
     return {
         "seconds_held": round(held / model.spec.rate_hz, 1),

@@ -46,7 +46,7 @@ def one_tape(folder: Path, model: StreamingModel, **stream: Any) -> Tape:
 
 
 def recorder_thread_has_seen(recorder: FlightRecorder) -> None:
-    wait_for(lambda: any(lane.is_recording for lane in recorder._lanes))
+    wait_for(lambda: any(lane.is_recording for lane in recorder._streams))
 
 
 # What is kept.

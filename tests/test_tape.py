@@ -468,7 +468,7 @@ def test_what_the_recorder_tells_does_not_begin_a_recording(
     recorder.trigger()
     wait_for(lambda: not recorder._news.empty())
     recorder._tell_news()
-    assert not any(lane.is_recording for lane in recorder._lanes)
+    assert not any(lane.is_recording for lane in recorder._streams)
     recorder.close()
 
 
