@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
+import dataclasses
 import json
-import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -14,15 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = (
-    "edgecap",
-    "ai-edge-litert",
-    "tflite-runtime",
-    "numpy",
-    "opencv-python-headless",
-    "tensorflow",
-    "ai-edge-quantizer",
-)
+from edgecap.benchmark.environment import Watch
+
+# Made when a script begins, so that what happened to the machine while it ran is in its result.
+_WATCH = Watch()
 
 
 def parser(documentation: str | None) -> argparse.ArgumentParser:
@@ -67,26 +60,7 @@ def _shown(argument: str) -> str:
 
 
 def describe() -> dict[str, Any]:
-    """Processor, system and versions."""
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {
-        "cpu": _cpu_name(),
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "load_1min": round(os.getloadavg()[0], 2),
-        "versions": versions,
-    }
-
-
-def _cpu_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith(("model name", "Model")):
-            return line.partition(":")[2].strip()
-    return platform.processor()
+    """Processor, system and versions; the machine before and after, and what disturbed the script
+    between: see ``edgecap.benchmark.report.Environment``."""
+    environment = _WATCH.environment()
+    return dataclasses.asdict(environment) | {"load_1min": environment.after.load}

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from edgecap.thermal import temperature_c
+
 # Of so many of the latest steps are the percentiles, and of so many seconds the rates.
 _STEPS, _SECONDS = 2000, 5.0
-_THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")
 _STATM = Path("/proc/self/statm")
 
 
@@ -28,7 +29,7 @@ class Health:
       step_ms, latency_ms: p50, p95 and p99 of the latest steps, and from frame to answer; empty
         before the first, and the latter where no source is live.
       resets, events, restarts: states reset because of gaps; events begun; cameras opened again.
-      temperature_c: of the processor; ``None`` where the system does not tell.
+      temperature_c: of the processor, its hottest zone; ``None`` where the system does not tell.
       memory_mb: resident memory of this process; ``None`` likewise.
     """
 
@@ -95,7 +96,7 @@ class Monitor:
             resets=self.resets,
             events=self.events,
             restarts=self.restarts,
-            temperature_c=_temperature_c(),
+            temperature_c=temperature_c(),
             memory_mb=memory_mb(),
         )
 
@@ -114,10 +115,3 @@ def memory_mb() -> float | None:
     except (OSError, ValueError, IndexError):
         return None
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def _temperature_c() -> float | None:
-    try:
-        return int(_THERMAL.read_text()) / 1000.0
-    except (OSError, ValueError):
-        return None

@@ -238,7 +238,11 @@ class Moment:
 
 @dataclass(frozen=True)
 class Environment:
-    """Where it was measured."""
+    """Where it was measured.
+
+    Attributes:
+      disturbed: what speaks against the figures, in sentences. notes: what else to know of them.
+    """
 
     cpu: str
     features: tuple[str, ...]
@@ -252,6 +256,7 @@ class Environment:
     before: Moment
     after: Moment
     disturbed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
