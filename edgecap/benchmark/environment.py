@@ -99,7 +99,9 @@ def _machine() -> str:
 
 def _system(root: Path) -> Iterator[str]:
     """Kernel, distribution and C library."""
-    yield f"{platform.system()} {platform.release()}".strip() or sys.platform
+    # The rest of a release names a build, which says nothing of speed and much of whose it is.
+    release = ".".join(platform.release().split(".")[:2])
+    yield f"{platform.system()} {release}".strip() or sys.platform
     for path in ("etc/os-release", "usr/lib/os-release"):
         entries = dict(line.partition("=")[::2] for line in lines(root / path))
         if pretty := entries.get("PRETTY_NAME", "").strip("\"'"):
