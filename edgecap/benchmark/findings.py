@@ -191,8 +191,8 @@ def moment_rows(before: Moment, after: Moment) -> list[tuple[str, str, str]]:
         ("temperature", _celsius(before), _celsius(after)),
         ("throttling", _flags(before), _flags(after)),
         ("load (1 min)", _maybe(before.load), _maybe(after.load)),
-        ("others' share", _part(before.busy), _part(after.busy)),
-        ("hypervisor's", _part(before.steal), _part(after.steal)),
+        ("CPU of others", _part(before.busy), _part(after.busy)),
+        ("CPU stolen", _part(before.steal), _part(after.steal)),
     ]
     return [row for row in rows if row[1:] != ("–", "–")]
 

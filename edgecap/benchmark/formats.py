@@ -7,6 +7,7 @@ import math
 from edgecap.benchmark.report import Times
 
 UNKNOWN = "–"
+_THIN = "\u202f"  # between thousands; a terminal is given a plain space
 #: Percentiles in the order they are shown: field of :class:`Times`, heading, samples needed.
 PERCENTILES = (
     ("p50_us", "p50", 20),
@@ -21,7 +22,7 @@ _SI = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 def plain(text: str) -> str:
     """A text from elsewhere on one line: what cannot be printed (control characters, direction
     marks, halves of a character) as ``?``."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return "".join(c if c.isprintable() or c == _THIN else "?" for c in text)
 
 
 def known(value: float | None) -> bool:
@@ -62,7 +63,7 @@ def digits(value: float | None) -> str:
 def grouped(value: float, places: int = 0) -> str:
     """A number with thousands apart: ``12 345``; four digits stay together."""
     text = f"{value:,.{places}f}"
-    return text.replace(",", "" if abs(value) < 9999.5 else "\u202f")
+    return text.replace(",", "" if abs(value) < 9999.5 else _THIN)
 
 
 def row_scale(times: Times) -> tuple[str, float, int]:
