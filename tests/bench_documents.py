@@ -36,7 +36,12 @@ def scattered(rng: np.random.Generator, typical_us: float, count: int) -> Times:
 
 
 def bench(
-    *, step_us: float = 950.0, seconds: float = 60.0, samples: int = 50_000, throttles: bool = False
+    *,
+    step_us: float = 950.0,
+    seconds: float = 60.0,
+    samples: int = 50_000,
+    throttles: bool = False,
+    control: bool = False,
 ) -> Bench:
     """A whole document: blocks of 50 ms, everything given."""
     rng = np.random.default_rng(7)
@@ -49,8 +54,14 @@ def bench(
     step = step_us * mood * (1 + rng.normal(0, 0.006, len(at_s)))
     reference = 45.0 * mood * (1 + rng.normal(0, 0.01, len(at_s)))
     blocks = tuple(
-        Block(round(float(t), 3), max(5, round(0.04 / step_us * 1e6)), float(s), float(r))
-        for t, s, r in zip(at_s, step, reference, strict=True)
+        Block(
+            round(float(t), 3),
+            max(5, round(0.04 / step_us * 1e6)),
+            float(s),
+            float(r),
+            float(c) if control else None,
+        )
+        for t, s, r, c in zip(at_s, step, reference, 2.2 * reference, strict=True)
     )
     few = max(3, samples // 5)
     parts = {"preprocess": 0.06, "set": 0.0008, "invoke": 0.9, "get": 0.0006, "post": 0.025}
@@ -98,6 +109,7 @@ def bench(
             before,
             after,
             reasons if throttles else (),
+            ("the governor is ondemand: the clock rises only under load",),
         ),
         closed=ClosedLoop(
             "640x480",
@@ -129,7 +141,7 @@ def bench(
             ThreadRow(n, step_us / speed, speed)
             for n, speed in ((1, 1.0), (2, 1.71), (3, 2.2), (4, 2.43))
         ),
-        notes=("The governor was ondemand: the clock rises only under load.",),
+        notes=("open loop: the camera was slow for 2 s",),
     )
 
 
@@ -148,6 +160,7 @@ def bare() -> Bench:
             versions={},
             before=nothing,
             after=nothing,
+            notes=(),
         ),
         closed=dataclasses.replace(full.closed, stages={}, blocks=full.closed.blocks[:1]),
         memory=Memory(None, None, None, None),
@@ -245,9 +258,9 @@ def absurd() -> Bench:
 DOCUMENTS = {
     "plain": bench,
     "disturbed": lambda: bench(throttles=True),
-    "slow": lambda: bench(step_us=2.7e6, samples=22, seconds=120.0),
+    "sluggish": lambda: bench(step_us=2.7e6, samples=22, seconds=120.0),
     "fast": lambda: bench(step_us=4.2, samples=200_000),
-    "long": lambda: bench(seconds=600.0),
+    "long": lambda: bench(seconds=600.0, control=True),
     "bare": bare,
     "hostile": hostile,
     "absurd": absurd,

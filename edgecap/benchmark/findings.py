@@ -77,7 +77,7 @@ def stages_sentence(bench: Bench) -> str | None:
     return (
         f"{plain(first)} costs most: {share(shares[first])} of a step. The stages add up to "
         f"{duration(apart)}, the whole step takes {duration(typical_us(bench.closed.whole))}: they "
-        "are taken in runs of their own, so that looking at the clock does not slow the whole."
+        "are taken in steps of their own, so that looking at the clock does not slow the whole."
     )
 
 

@@ -54,6 +54,8 @@ def digits(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return UNKNOWN
     size = abs(value)
+    if size == 0:
+        return "0"
     if size >= 1e9:
         return f"{value:.2e}"
     places = 0 if size >= 99.95 else 1 if size >= 9.995 else 2 if size >= 0.0995 else 3

@@ -40,6 +40,14 @@ _SPREAD = (
     "p95 and p99; dot: p50. The axis is logarithmic."
 )
 
+_ALONE = (
+    "Where the model rises alone, a neighbour on the same core may be the cause too: the "
+    "reference, a few large convolutions, hardly feels it."
+)
+_WITH_CONTROL = (
+    "The reference, a few large convolutions, hardly feels a neighbour on the same core; the "
+    "control, many small operators and some Python, does, and two runs are compared by it."
+)
 _FATES = {"answered": "var(--s1)", "dropped": "var(--bad)", "not needed": IDLE}
 
 
@@ -68,8 +76,8 @@ def page(bench: Bench, comparison: Sequence[str] | None = None) -> str:
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         f"<title>{text(bench.model.name)}: benchmark</title>\n<style>\n{style}</style>\n</head>\n"
-        f"<body>\n<main>\n{''.join(body)}<footer>Taken {text(moment(bench.taken))}. This page is one "
-        "file; it loads nothing and sends nothing.</footer>\n</main>\n</body>\n</html>\n"
+        f"<body>\n<main>\n{''.join(body)}<footer>Taken {text(moment(bench.taken))}. This page "
+        "is one file; it loads nothing and sends nothing.</footer>\n</main>\n</body>\n</html>\n"
     )
 
 
@@ -167,7 +175,8 @@ def _stages(bench: Bench) -> str:
         "<h3>How the times are spread</h3>\n",
         strips(rows, colours=colours, relative=True),
         paragraph(
-            f"{_SPREAD} Each row by its own p50, so that tails can be compared. {number(closed.whole.count, 'step')} of {plain(closed.frame)} frames in "
+            f"{_SPREAD} Each row by its own p50, so that tails can be compared. "
+            f"{number(closed.whole.count, 'step')} of {plain(closed.frame)} frames in "
             f"{digits(closed.seconds)} s; each stage over its own steps.",
             "note",
         ),
@@ -178,20 +187,25 @@ def _course(bench: Bench) -> str:
     blocks = [b for b in bench.closed.blocks if 0 <= b.at_s < 1e9]
     end = max((block.at_s for block in blocks), default=0.0)
     end = max(end, bench.closed.seconds if 0 < bench.closed.seconds < end * 1.5 else 0.0) or 1.0
-    panels = [
-        _panel("The model", "a step", [(b.at_s, b.step_us) for b in blocks], end, 0, bench.steady),
-        _panel("The reference graph", "a run", [(b.at_s, b.reference_us) for b in blocks], end, 2),
+    model = [(b.at_s, b.step_us) for b in blocks]
+    reference = [(b.at_s, b.reference_us) for b in blocks]
+    control = [(b.at_s, b.control_us) for b in blocks if b.control_us is not None]
+    drawn = [
+        _panel("The model", "a step", model, end, 0, steady=bench.steady, last=False),
+        _panel("The reference graph", "a run", reference, end, 2, last=not control),
+        _panel("The control", "a run", control, end, 3),
     ]
     return section(
         "The whole run",
         paragraph(findings.steady_sentence(bench.steady)),
-        *panels,
+        *drawn,
         paragraph(
-            f"{number(len(blocks), 'block')} of the model's steps in turns with a graph of known work. Line: "
-            "median; band: from the fastest block to the slowest at that time. Where both rise "
-            "together, the machine became slower (throttling, other load); where only the model "
-            "rises, the model did. Shaded: the first and the last "
-            f"{digits(bench.steady.window_s)} s and their medians.",
+            f"{number(len(blocks), 'block')} of the model's steps in turns with work that never "
+            "changes. Line: median; band: from the fastest block to the slowest at that time. "
+            "Where all rise together, the machine became slower: throttling, other load. "
+            + (_WITH_CONTROL if control else _ALONE)
+            + f" Shaded: the first and the last {digits(bench.steady.window_s)} s and their "
+            "medians.",
             "note",
         ),
     )
@@ -203,7 +217,9 @@ def _panel(
     points: list[tuple[float, float]],
     end: float,
     tint: int,
+    *,
     steady: Steady | None = None,
+    last: bool = True,
 ) -> str:
     points = [(at, value) for at, value in points if known(value) and 0 < value < 1e15]
     if not points:
@@ -226,7 +242,7 @@ def _panel(
         unit=duration,
         label=f"{name} over the run: median {told}",
         windows=windows,
-        times=steady is None,
+        times=last,
     )
     kind = drawn if steady is not None else drawn.replace('class="plot', 'class="plot low', 1)
     return (
@@ -295,8 +311,8 @@ def _cold(cold: ColdStart) -> str:
         bars(rows),
         paragraph(
             f"{milliseconds(cold.total_ms)} from the start of Python to the end of a process that "
-            f"gives one answer: medians of {number(cold.runs, 'new process', 'es')}, which need not "
-            "add up exactly.",
+            f"gives one answer: medians of {number(cold.runs, 'new process', 'es')}, which need "
+            "not add up exactly.",
             "note",
         ),
     )
@@ -366,6 +382,6 @@ def _environment(bench: Bench) -> str:
         words([row for row in facts if row[1]]),
         "<h3>Before and after</h3>\n" if rows else "",
         words(rows, ("", "before", "after")) if rows else "",
-        *(paragraph(note, "note") for note in bench.notes),
+        *(paragraph(note, "note") for note in (*where.notes, *bench.notes)),
         f"<h3>Measure it again</h3>\n<pre>{text(bench.command)}</pre>\n",
     )

@@ -163,9 +163,11 @@ def strips(
         tint = colour((colours or {}).get(name, number))
         strip = rules + _strip(times, axis, sizes[name], limit_us)
         shown.append(
-            f'<span class="name">{named(name)}</span><div class="strip" style="--c:{tint}">{strip}</div>'
+            f'<span class="name">{named(name)}</span>'
+            f'<div class="strip" style="--c:{tint}">{strip}</div>'
         )
-    return f'<div class="strips">{"".join(shown)}<span></span><div class="ruler">{labels}</div></div>\n'
+    shown.append(f'<span></span><div class="ruler">{labels}</div>')
+    return f'<div class="strips">{"".join(shown)}</div>\n'
 
 
 def _strip(times: Times, axis: Axis, size: float, limit_us: float | None) -> str:
@@ -230,7 +232,8 @@ def words(rows: Iterable[Sequence[str]], heads: Sequence[str] = ()) -> str:
     if heads:
         head = f"<thead><tr>{''.join(f'<th>{text(h)}</th>' for h in heads)}</tr></thead>"
     body = "".join(
-        f"<tr><th scope=row>{text(name)}</th>{''.join(f'<td>{named(v)}</td>' for v in values)}</tr>\n"
+        f"<tr><th scope=row>{text(name)}</th>"
+        f"{''.join(f'<td>{named(value)}</td>' for value in values)}</tr>\n"
         for name, *values in rows
     )
     return f'<table class="words">{head}<tbody>{body}</tbody></table>\n'

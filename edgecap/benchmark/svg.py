@@ -1,4 +1,4 @@
-"""Plots as HTML and SVG without a library: lines are stretched to the room there is, text is not."""
+"""Plots as HTML and SVG without a library: lines are stretched to their room, text is not."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Axis:
     def ticks(self, most: int = 6) -> list[float]:
         """Round values on the axis, at least one and hardly more than ``most``."""
         found = self._decades(most) if self.log else []
-        return found if len(found) > 1 else steps(self.low, self.high, most)
+        return found if len(found) > 2 else steps(self.low, self.high, most)
 
     def _decades(self, most: int) -> list[float]:
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
@@ -93,8 +93,7 @@ class Course:
     ends.
 
     Attributes:
-      at: 0…1 along the time. low, middle, high: of the values there. beyond: how many values lie
-        above what is shown, and the largest of them.
+      at: 0…1 along the time. low, middle, high: of the values there.
     """
 
     at: tuple[float, ...]
@@ -164,7 +163,7 @@ def lines(
     def y(value: float) -> str:
         return f"{(1 - axis.place(value)) * _SIZE:.1f}"
 
-    rows, marks = axis.ticks(4), seconds(end)
+    rows, marks = axis.ticks(5), seconds(end)
     drawn = [f'<path class="grid" d="M0 {y(v)}H{_SIZE}"/>' for v in rows]
     drawn += [f'<path class="grid" d="M{x(at / end)} 0V{_SIZE}"/>' for at in marks]
     for start, stop, value in windows:
@@ -190,7 +189,8 @@ def lines(
     if times:
         told += [time_label(at, end, number) for number, at in enumerate(marks)]
     return (
-        f'<div class="plot{" timed" if times else ""}" role="img" aria-label="{html.escape(label)}">'
+        f'<div class="plot{" timed" if times else ""}" role="img" '
+        f'aria-label="{html.escape(label)}">'
         f'<svg viewBox="0 0 {_SIZE} {_SIZE}" preserveAspectRatio="none" aria-hidden="true">'
         f"{''.join(drawn)}</svg>{''.join(told)}</div>"
     )
@@ -198,7 +198,7 @@ def lines(
 
 def time_label(at: float, end: float, number: int) -> str:
     """A time below the axis; every other one is left out on a narrow screen."""
-    text = f"{at:g} s" if end < 120 or at == 0 else f"{at / 60:g} min"
+    text = f"{at:g} s" if end <= 240 or at == 0 else f"{at / 60:g} min"
     minor = " minor" if number % 2 else ""
     return f'<span class="x{minor}" style="left:{percent(at / end)}">{text}</span>'
 

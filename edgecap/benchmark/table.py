@@ -50,7 +50,8 @@ def lines(bench: Bench, *, rich: bool = False) -> list[str]:
         told += ["", *_threads(bench.threads, paint)]
     told += ["", *_resources(bench, paint)]
     told += ["", *_environment(bench, paint)]
-    told += [line for note in bench.notes for line in _wrapped(plain(note), "note")]
+    notes = (*bench.environment.notes, *bench.notes)
+    told += [line for note in notes for line in _wrapped(plain(note), "note")]
     return [terminal.cut(line.replace("\u202f", " ").rstrip(), _COLUMNS) for line in told]
 
 
@@ -204,11 +205,14 @@ def _footnote(rows: Iterable[Times], paint: _Paint) -> list[str]:
 
 def _course(bench: Bench, paint: _Paint) -> list[str]:
     """The blocks' medians over the run, and whether its end was like its beginning."""
-    told = [paint.title("The run", "each step's median, and the reference graph's, over time")]
+    told = [
+        paint.title("The run", "medians over time, of the model and of work that never changes")
+    ]
     blocks = bench.closed.blocks
     for name, course in (
         ("step", [block.step_us for block in blocks]),
         ("reference", [block.reference_us for block in blocks]),
+        ("control", [b.control_us for b in blocks if b.control_us is not None]),
     ):
         values = [value for value in course if known(value) and value > 0]
         if values:
