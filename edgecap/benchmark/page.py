@@ -272,7 +272,8 @@ def _open(loop: OpenLoop) -> str:
         strips(rows, limit_us=limit if known(limit) and limit > 0 else None),
         paragraph(
             f"{_SPREAD} Dashed: the deadline, {milliseconds(loop.deadline_ms)}, one period of the "
-            "model's rate. Age counts from the frame's timestamp; capture is the part of it before the step.",
+            "model's rate. Age counts from the frame's timestamp; capture is the part "
+            "of it before the step.",
             "note",
         ),
     )
