@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgecap.benchmark import svg
+from edgecap.benchmark.formats import cell
 from edgecap.benchmark.page import page
 from tests.bench_documents import DOCUMENTS, HOSTILE, bench
 from tests.devtools import Browser, find_browser
@@ -110,6 +111,22 @@ def test_what_was_not_measured_has_no_section() -> None:
 def test_a_step_that_is_longer_than_its_frame_is_shown_as_late() -> None:
     assert 'class="card late"' in page(DOCUMENTS["sluggish"]())
     assert 'class="card late"' not in page(bench())
+
+
+def test_no_drops_are_drawn_as_none() -> None:
+    document = bench()
+    assert document.open is not None
+    for dropped, drawn in ((9, True), (0, False)):
+        loop = dataclasses.replace(document.open, dropped=dropped)
+        made = page(dataclasses.replace(document, open=loop))
+        assert ('<span class=thin title="dropped' in made) == drawn
+        assert "dropped" in Read(made).text
+
+
+def test_a_tail_is_not_told_to_the_hundredth_of_a_microsecond() -> None:
+    assert cell(12_073.24, 1.0, 2).replace("\u202f", " ") == "12 073"
+    assert cell(123.45, 1.0, 2) == "123.5"
+    assert cell(2.51, 1.0, 2) == "2.51"
 
 
 def test_a_long_run_is_thinned_and_its_outliers_are_kept() -> None:

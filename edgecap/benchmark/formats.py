@@ -83,6 +83,8 @@ def cell(time_us: float | None, scale: float, places: int) -> str:
     if time_us is None or not math.isfinite(time_us):
         return UNKNOWN
     value = time_us / scale
+    # The tail of a row may be thousands of times its median: no digits that nobody reads.
+    places = min(places, 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else places)
     return grouped(value, places) if abs(value) < 1e7 else f"{value:.1e}"
 
 

@@ -80,10 +80,11 @@ def stack(parts: Sequence[tuple[str, float, str]], colours: Mapping[str, str] | 
         thin = size < 0.14
         dark = ";color:var(--ink)" if tint == IDLE else ""
         inside = "" if thin else text(name)
-        spans.append(
-            f'<span{" class=thin" if thin else ""} title="{text(f"{name}: {told}")}" '
-            f'style="flex-grow:{part(size) * 1000:.2f};--c:{tint}{dark}">{inside}</span>'
-        )
+        if size > 0:
+            spans.append(
+                f'<span{" class=thin" if thin else ""} title="{text(f"{name}: {told}")}" '
+                f'style="flex-grow:{part(size) * 1000:.2f};--c:{tint}{dark}">{inside}</span>'
+            )
         key.append(
             f'<li><i class="swatch" style="--c:{tint}"></i>{named(name)} '
             f'<b class="n">{text(told)}</b></li>'
