@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import record
-from edgecap_convert.export.assemble import Converted, convert_made
-from edgecap_convert.export.convert import quantise
 from edgecap_convert.quantization.recipes import RECIPES, recipe_named
 from edgecap_convert.training.config import StageConfig, TrainConfig, load_config
 from edgecap_convert.training.material import open_material
@@ -111,6 +109,10 @@ def training(data: str, config: TrainConfig, folder: Path) -> tuple[dict[str, An
 
 def conversion(run: Run, recipes: list[str]) -> dict[str, Any]:
     """Every recipe without training, and the speed of training with fake quantisation."""
+    # Not above: they load TensorFlow.
+    from edgecap_convert.export.assemble import Converted, convert_made
+    from edgecap_convert.export.convert import quantise
+
     material = open_material(run.data, run.config, seed=run.seed)
     network = run.network()
     rows: dict[str, Any] = {}

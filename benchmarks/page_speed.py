@@ -1,0 +1,449 @@
+"""The page's sections on speed: where a frame's time goes, and how it grows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from page_data import (
+    Results,
+    Taken,
+    between,
+    count,
+    number,
+    percent,
+    table,
+    time_us,
+    verdict,
+)
+from page_pictures import ACCENT, GREEN, WARM, Picture, curve, small, stacked, titled
+
+Pictures = dict[str, Picture]
+_STAGES = ("preprocess", "set", "invoke", "get", "post")
+_CURVES = {
+    "length": ("frames", "One stream, by its length", "frames so far"),
+    "streams": ("streams", "Streams on one model", "streams"),
+    "size": ("size", "Input size", "pixels a side"),
+    "alpha": ("alpha", "Width of the encoder", "α of MobileNetV2"),
+    "units": ("units", "Width of the LSTM", "units"),
+    "attention": ("attention", "Attention", "frames looked back on"),
+}
+
+
+def benches(results: Results) -> list[Taken]:
+    """Documents of ``edgecap bench``."""
+    return [taken for taken in results.starting("bench_") if "closed" in taken.result]
+
+
+def stage_times(found: dict[str, Any]) -> dict[str, float]:
+    """Median of each stage, µs; the mean where there were too few for a median."""
+    stages = found["closed"]["stages"]
+    return {s: stages[s]["p50_us"] or stages[s]["mean_us"] for s in _STAGES if s in stages}
+
+
+def where(results: Results, pictures: Pictures) -> str:
+    """Stages of a step, cold start, memory, and the live loop."""
+    taken = benches(results)
+    if not taken:
+        return results.not_taken(
+            "bench_demo", "edgecap bench demo --json benchmarks/results/bench_demo.json"
+        )
+    rows, parts = [], []
+    for each in taken:
+        found = each.result
+        stages = {
+            s: found["closed"]["stages"][s] for s in _STAGES if s in found["closed"]["stages"]
+        }
+        p50 = {s: told["p50_us"] or told["mean_us"] for s, told in stages.items()}
+        name = f"{found['model']['name']}, {found['runtime']['threads']} thread(s)"
+        parts.append((name, p50))
+        around = sum(value for stage, value in p50.items() if stage != "invoke")
+        whole = found["closed"]["whole"]
+        rows.append(
+            [
+                name,
+                found["closed"]["frame"],
+                time_us(whole["p50_us"]),
+                time_us(whole["p99_us"]),
+                *(time_us(p50.get(stage)) for stage in _STAGES),
+                percent(around / p50["invoke"]),
+                number(found["closed"]["fps"]),
+            ]
+        )
+    pictures["stages"] = stacked(parts, label="µs a frame, median of each stage")
+    text = ["![The stages of a frame](benchmarks/stages.svg)", ""]
+    heads = ["model", "frames", "step p50", "p99", *_STAGES, "around invoke", "frames/s"]
+    text += [table(heads, rows), ""]
+    text += [
+        "`preprocess` has the resize from the camera's size in it. `around invoke` is all that is "
+        "not the graph, beside the graph.",
+        "",
+    ]
+    more = [_more(each) for each in taken]
+    heads = [
+        "model",
+        "Python alone",
+        "+ import",
+        "+ load",
+        "+ first answer",
+        "process in all",
+        "memory, steady",
+        "peak",
+        "multiply-adds",
+        "share of peak",
+        "last/first",
+    ]
+    text += [table(heads, more), ""]
+    live = [_live(each) for each in taken if each.result.get("open")]
+    if live:
+        heads = ["model", "camera", "given", "answered", "dropped", "age p50", "p99", "missed"]
+        text += ["A camera that does not wait (open loop):", "", table(heads, live), ""]
+    return "\n".join([*text, *(f"* {each.origin}" for each in taken)])
+
+
+def _more(taken: Taken) -> list[Any]:
+    found = taken.result
+    cold, compute, memory = found.get("cold"), found["compute"], found["memory"]
+    started = [None] * 5
+    if cold:
+        names = ("python_ms", "import_ms", "load_ms", "first_ms", "total_ms")
+        started = [time_us(cold[name] * 1e3) for name in names]
+    held = [None if memory[n] is None else f"{memory[n]:.0f} MB" for n in ("steady_mb", "peak_mb")]
+    share = percent(compute["share"], 0)
+    steady = found["steady"]["ratio"]
+    return [found["model"]["name"], *started, *held, count(compute["macs"]), share, f"{steady:.3f}"]
+
+
+def _live(taken: Taken) -> list[Any]:
+    found = taken.result["open"]
+    return [
+        taken.result["model"]["name"],
+        f"{found['source']}, {found['camera_hz']:g} Hz",
+        *(found[name] for name in ("given", "answered", "dropped")),
+        time_us(found["age"]["p50_us"]),
+        time_us(found["age"]["p99_us"]),
+        f"{found['missed']} of {found['answered']}",
+    ]
+
+
+def growth(results: Results, pictures: Pictures) -> str:
+    """The curves of ``benchmarks/scaling.py`` as small multiples, and their figures."""
+    taken = results.get("scaling")
+    if taken is None:
+        return results.not_taken("scaling", "python benchmarks/scaling.py")
+    curves = taken.result["curves"]
+    shown = [name for name in _CURVES if name in curves]
+    if shown:
+        pictures["growth"] = _multiples({name: curves[name] for name in shown})
+    text = ["![How the cost of a frame grows](benchmarks/growth.svg)", ""]
+    text += [
+        "Each point beside its curve's first one, in blocks that alternate in a new order each "
+        "round: medians of the rounds' ratios, the band is where they lie 95 of 100 times.",
+        "",
+    ]
+    for name in ("length", "streams"):
+        if name in curves:
+            text += [*_one_model(name, curves[name]), ""]
+    if "threads" in curves:
+        text += [_threads(curves["threads"]), ""]
+    networks = [name for name in ("size", "alpha", "units", "attention") if name in curves]
+    if networks:
+        text += [
+            "Untrained networks, converted to int8 like trained ones; what is not said is as in "
+            f"{curves[networks[0]]['others']}:",
+            "",
+        ]
+        heads = ["network", "graph", "whole step", "beside the first", "95 %", "multiply-adds"]
+        rows: list[list[Any]] = []
+        for name in networks:
+            key, title, _ = _CURVES[name]
+            for point in curves[name]["points"]:
+                rows.append(
+                    [
+                        f"{title.lower()} {point[key]:g}",
+                        time_us(point["invoke"]["us"]),
+                        time_us(point["us"]),
+                        f"× {point['ratio']:.2f}",
+                        between(point["ratio_95"], 2),
+                        count(point["macs"]),
+                        f"{point['kb']:,.0f} kB",
+                    ]
+                )
+        text += [table([*heads, "file"], rows), ""]
+    return "\n".join([*text, taken.origin])
+
+
+def _multiples(curves: dict[str, Any]) -> Picture:
+    names = list(curves)
+    columns = min(3, len(names))
+    lines = -(-len(names) // columns)
+    picture = Picture(8.6, 0.35 + 2.35 * lines, curves)
+    grid = picture.axes(lines, columns, squeeze=False)
+    for axes, name in zip(grid.flat, names, strict=False):
+        key, title, label = _CURVES[name]
+        points = curves[name]["points"]
+        x = [point[key] for point in points]
+        log = name in ("length", "streams", "units")
+        small(axes, title, label, x=x, log=log)
+        if name in ("length", "streams"):
+            ratios = [point["ratio"] for point in points]
+            curve(axes, x, ratios, band=[point["ratio_95"] for point in points])
+            beside = "a new stream" if name == "length" else "one stream"
+            axes.set_ylabel(f"a step, beside {beside}")
+            axes.axhspan(0.98, 1.02, color=WARM, alpha=0.10, linewidth=0)
+            axes.annotate("± 2 %", (x[-1], 1.02), ha="right", va="top", fontsize=7.5, color=WARM)
+            reach = max(0.05, *(abs(ratio - 1) * 1.3 for ratio in ratios))
+            axes.set_ylim(1 - reach, 1 + reach)
+        else:
+            curve(axes, x, [point["us"] for point in points], name="whole step")
+            graph = [point["invoke"]["us"] for point in points]
+            curve(axes, x, graph, colour=WARM, name="graph alone")
+            axes.set_ylabel("µs")
+            axes.set_ylim(0)
+            axes.legend(frameon=False, fontsize=7.5, loc="lower right")
+    for axes in grid.flat[len(names) :]:
+        axes.set_visible(False)
+    return picture
+
+
+def _one_model(name: str, found: dict[str, Any]) -> list[str]:
+    key, title, _ = _CURVES[name]
+    heads = [title.lower(), "step", "processor", "beside the first", "95 %", "in processor time"]
+    rows = [
+        [
+            f"{point[key]:,}",
+            time_us(point["us"]),
+            time_us(point["cpu_us"]),
+            f"{point['ratio']:.4f}",
+            between(point["ratio_95"], 4),
+            f"{point['cpu_ratio']:.4f}",
+        ]
+        for point in found["points"]
+    ]
+    told = [table(heads, rows), "", f"{found['bar']}: {verdict(found['holds'])}."]
+    apart = found.get("models_of_their_own")
+    if apart:
+        told[-1] += (
+            f" As many models with a stream each cost {apart['ratio']:.2f} times as much a step "
+            f"({between(apart['ratio_95'], 2)})."
+        )
+    if found.get("memory"):
+        kept = found["memory"]["kb_per_further_stream"]
+        told[-1] += f" Each further stream takes {number(kept)} kB."
+    return told
+
+
+def _threads(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            p["model"],
+            p["threads"],
+            time_us(p["us"]),
+            time_us(p["cpu_us"]),
+            f"× {1 / p['ratio']:.2f}",
+        ]
+        for p in found["points"]
+    ]
+    return table(["model", "threads", "step", "processor", "speed"], rows)
+
+
+def streams(results: Results, pictures: Pictures) -> str:
+    """Eight streams on one model: several models, memory, the same bytes, batching."""
+    taken = results.get("streams")
+    if taken is None:
+        return results.not_taken("streams", "python benchmarks/streams.py")
+    rows = [
+        [
+            found["model"],
+            found["input"],
+            time_us(found["cost"]["one_stream_us"]),
+            time_us(found["cost"]["eight_streams_us"]),
+            f"{found['cost']['ratio']:.3f}",
+            f"{found['memory']['kb_per_further_stream']:g} kB",
+            "yes" if found["equal_to_separate_runs"] else "**no**",
+            f"{found['batching']['ratio']:.3f}",
+        ]
+        for found in taken.result
+    ]
+    heads = [
+        "model",
+        "input",
+        "a step of one",
+        "a step of eight",
+        "ratio",
+        "a further stream",
+        "bytes of separate runs",
+        "encoding 8 at once",
+    ]
+    return "\n".join(
+        [
+            table(heads, rows),
+            "",
+            "Processor time. The last column: eight images at once beside one at a time; below 1 "
+            "it would pay.",
+            "",
+            taken.origin,
+        ]
+    )
+
+
+def gate(results: Results, pictures: Pictures) -> str:
+    """What the gate saves in front of still scenes, and what it costs in accuracy."""
+    taken = results.get("gate")
+    if taken is None:
+        return results.not_taken("gate", "python benchmarks/gate.py")
+    still = taken.result["still"]
+    picture = Picture(8.2, 3.0, still)
+    axes = picture.axes()
+    for (name, found), colour in zip(still.items(), (ACCENT, WARM, GREEN), strict=False):
+        shares = [each["encoded_share"] * 100 for each in found["scenes"].values()]
+        times = [each["times_less"] for each in found["scenes"].values()]
+        label = f"{name}, {found['input'].split(' ')[0]}"
+        axes.plot(shares, times, "o", markersize=6, alpha=0.75, color=colour, label=label)
+    axes.axhline(1, color="#66717c", linewidth=0.9, linestyle=":")
+    axes.set_xlim(0)
+    axes.set_ylim(0)
+    axes.set_xlabel("frames that are encoded, %")
+    axes.set_ylabel("times less processor time")
+    axes.legend(frameon=False, fontsize=8.5)
+    pictures["gate"] = picture
+    rows = [
+        [
+            name,
+            each["material"].replace("_", " "),
+            "no gate" if each["threshold"] is None else f"{each['threshold']:g}",
+            percent(each["accuracy"]),
+            f"{each['points_lost']:g}",
+            percent(each["encoded_share"]),
+        ]
+        for name, found in taken.result["accuracy"].items()
+        for each in found["of"]
+    ]
+    heads = ["task", "material", "threshold", "accuracy", "points lost", "frames encoded"]
+    return "\n".join(
+        [
+            "![What the gate saves](benchmarks/gate.svg)",
+            "",
+            "Each point is a scene before a camera that stands still: a recorded one, played to and "
+            "fro, or one frame with noise. Least is saved where the recording moves most.",
+            "",
+            table(heads, rows, left=3),
+            "",
+            taken.origin,
+        ]
+    )
+
+
+def live(results: Results, pictures: Pictures) -> str:
+    """From the camera's process to the sink."""
+    taken = results.get("latency")
+    if taken is None:
+        return results.not_taken("latency", "python benchmarks/latency.py")
+    found = taken.result
+    rows = [
+        [n, *(f"{v[p]:.2f} ms" for p in ("p50_ms", "p99_ms"))] for n, v in found["parts"].items()
+    ]
+    rows.append(["whole loop", *(f"**{found['loop'][p]:.2f} ms**" for p in ("p50_ms", "p99_ms"))])
+    overlap = found["overlap"]
+    return "\n".join(
+        [
+            f"{found['model']}, camera {found['camera']}, {found['frames']} frames: from the "
+            "frame's timestamp in the camera's process to the call of a sink.",
+            "",
+            table(["part, alone at the same pace", "p50", "p99"], rows),
+            "",
+            f"Decoding of {overlap['capture_ms']:g} ms and inference of "
+            f"{overlap['inference_ms']:g} ms take {overlap['both_side_by_side_ms']:g} ms a frame "
+            f"together: {overlap['share_of_the_sum']:.2f} of their sum.",
+            "",
+            taken.origin,
+        ]
+    )
+
+
+def long_runs(results: Results, pictures: Pictures) -> str:
+    """The soak: memory and time per frame to the end."""
+    taken = results.get("soak")
+    if taken is None:
+        return results.not_taken("soak", "python benchmarks/soak.py")
+    found = taken.result
+    series = found["series"]
+    picture = Picture(8.2, 2.5, series)
+    memory, times = picture.axes(1, 2)
+    frames = [value / 1e6 for value in series["frames"]]
+    memory.plot(frames, [value / 1e6 for value in series["memory"]], color=ACCENT)
+    memory.set_ylim(0, max(series["memory"]) / 1e6 * 1.2)
+    titled(memory, "Resident memory, MB")
+    times.plot(frames, series["frame_us"], color=ACCENT, label="frame, through the pipeline")
+    times.plot(frames, series["bare_us"], color=WARM, label="bare step, in between")
+    times.set_ylim(0)
+    titled(times, "Time per frame, µs")
+    times.legend(frameon=False, fontsize=8, loc="lower left")
+    for axes in (memory, times):
+        axes.axvline(found["warm_up_frames"] / 1e6, color="#66717c", linewidth=0.8, linestyle=":")
+        axes.set_xlabel("million frames")
+    pictures["soak"] = picture
+    low, high = found["memory"]["interval_95"]
+    rows = [
+        [
+            "memory",
+            f"{found['memory']['first_mb']} MB",
+            f"{found['memory']['last_mb']} MB",
+            f"{found['memory']['slope_bytes_per_frame']:.4f} bytes a frame "
+            f"({low:.4f} to {high:.4f})",
+            verdict(found["passed"]["memory"]),
+        ]
+    ]
+    for name in ("threads", "files"):
+        each = found[name]
+        rows.append(
+            [
+                name,
+                f"{each['first_tenth']:g}",
+                f"{each['last_tenth']:g}",
+                f"{each['least']:g} to {each['most']:g}",
+                verdict(found["passed"][name]),
+            ]
+        )
+    each = found["frame_us"]
+    rows.append(
+        [
+            "time per frame",
+            time_us(each["first_tenth"]),
+            time_us(each["last_tenth"]),
+            f"{each['change_percent']:+.2f} %",
+            verdict(found["passed"]["time"]),
+        ]
+    )
+    return "\n".join(
+        [
+            "![Memory and time over a long run](benchmarks/soak.svg)",
+            "",
+            f"{found['frames']:,} frames, the first {found['warm_up_frames']:,} of them to warm up "
+            "(the dotted line), with JSON lines and the flight recorder on.",
+            "",
+            table(["", "first tenth", "last tenth", "change", "bar"], rows),
+            "",
+            taken.origin,
+        ]
+    )
+
+
+def startup(results: Results, pictures: Pictures) -> str:
+    """Import, help, and what a step costs beyond the interpreter."""
+    text = []
+    taken = results.get("startup")
+    if taken is not None:
+        found = taken.result["median_seconds"]
+        rows = [[name.replace("_", " "), f"{value * 1e3:.1f} ms"] for name, value in found.items()]
+        text += [table(["process, start to end", "median"], rows), "", taken.origin, ""]
+    taken = results.get("step_overhead")
+    if taken is not None:
+        found = taken.result
+        text += [
+            f"`Stream.step` on a frame of the model's size costs {time_us(found['stream_us'])}, "
+            f"the bare interpreter {time_us(found['bare_us'])} on the same bytes: "
+            f"{time_us(found['extra_us'])} more, {time_us(found['allowed_us'])} are allowed.",
+            "",
+            taken.origin,
+        ]
+    return "\n".join(text).strip() or results.not_taken("startup", "python benchmarks/startup.py")
