@@ -77,50 +77,47 @@ class Picture:
         path.write_text(file.getvalue().replace("\r\n", "\n"), "utf-8")
 
 
-def bars(
-    rows: Sequence[dict[str, Any]], *, label: str, log: bool = False, title: str = ""
-) -> Picture:
-    """Lying bars.
+def factors(rows: Sequence[dict[str, Any]], *, label: str) -> Picture:
+    """How many times: lying bars that begin at 1, on a logarithmic axis.
 
     Each row has ``name``, ``value`` and ``told``, which stands at the bar's end; ``low`` and
-    ``high`` where they are known; and ``own`` where it is to stand out.
+    ``high`` where they are known; and ``own`` where it is what the others are held against.
     """
-    picture = Picture(8.2, 0.75 + 0.36 * len(rows) + (0.25 if title else 0), [list(rows), label])
+    picture = Picture(8.2, 0.75 + 0.34 * len(rows), [list(rows), label])
     axes: Axes = picture.axes()
     places = range(len(rows))[::-1]
-    values = [row["value"] for row in rows]
-    colours = [ACCENT if row.get("own") else PALE for row in rows]
-    axes.barh(list(places), values, height=0.66, color=colours)
     for place, row in zip(places, rows, strict=True):
-        end = row["value"]
+        own, value = row.get("own", False), row["value"]
+        end = max(1.0, value, row.get("high") or value)
+        if own:
+            axes.plot(value, place, "o", markersize=8, color=ACCENT)
+        else:
+            # What is faster than ours goes the other way, and is not to be overlooked.
+            axes.barh(place, value - 1, left=1, height=0.62, color=PALE if value >= 1 else WARM)
         if row.get("low") is not None:
             axes.plot([row["low"], row["high"]], [place, place], color=INK, linewidth=1.1)
-            end = max(end, row["high"])
-        weight = "bold" if row.get("own") else "normal"
         axes.annotate(
             row["told"],
             (end, place),
-            xytext=(5, 0),
+            xytext=(8, 0),
             textcoords="offset points",
             va="center",
             fontsize=8.5,
             color=INK,
-            fontweight=weight,
+            fontweight="bold" if own else "normal",
         )
+    axes.axvline(1, color=ACCENT, linewidth=1.2)
     axes.set_yticks(list(places), [row["name"] for row in rows])
     for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
         tick.set_color(INK)
         tick.set_fontweight("bold" if row.get("own") else "normal")
-    if log:
-        axes.set_xscale("log")
-        axes.set_xlim(min(values) / 2.2, max(values) * 6)
-        _plain(axes)
-    else:
-        axes.set_xlim(0, max(values) * 1.32)
+    values = [row["value"] for row in rows]
+    axes.set_xscale("log")
+    axes.set_xlim(min(values) / 1.5, max(values) * 7)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    _plain(axes)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(label)
-    if title:
-        titled(axes, title)
     return picture
 
 
@@ -150,7 +147,7 @@ def stacked(rows: Sequence[tuple[str, dict[str, float]]], *, label: str) -> Pict
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(label)
     picture.figure.legend(
-        loc="outside upper left", ncols=len(STAGES), frameon=False, fontsize=8.5, handlelength=1.0
+        loc="outside upper center", ncols=len(STAGES), frameon=False, fontsize=8.5, handlelength=1.0
     )
     return picture
 

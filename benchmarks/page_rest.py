@@ -178,27 +178,36 @@ def emulated(results: Results, pictures: Pictures) -> str:
 
 
 def machines(results: Results, pictures: Pictures) -> str:
-    """What was taken where."""
-    found: dict[str, list[str]] = {}
-    for taken in results.all.values():
-        found.setdefault(taken.machine, []).append(_link(taken))
-    rows = [[name, ", ".join(links)] for name, links in found.items()]
-    return table(["machine", "results"], rows, left=2)
+    """What was taken where; the index names machines by these letters."""
+    taken = list(results.all.values())
+    rows = [
+        [letter, name, sum(each.machine == name for each in taken)]
+        for name, letter in _letters(results).items()
+    ]
+    return table(["", "machine", "results"], rows, left=2)
+
+
+def _letters(results: Results) -> dict[str, str]:
+    names = dict.fromkeys(taken.machine for taken in results.all.values())
+    return {name: chr(ord("A") + number) for number, name in enumerate(names)}
 
 
 def index(results: Results, pictures: Pictures) -> str:
     """Every result with its command."""
+    letters = _letters(results)
     rows = [
         [
             _link(taken),
             f"`{taken.command}`",
+            letters[taken.machine],
             taken.environment.get("python", MISSING),
             taken.environment.get("versions", {}).get("ai-edge-litert", MISSING),
             MISSING if taken.load is None else f"{taken.load:g}",
         ]
         for taken in results.all.values()
     ]
-    return table(["result", "command", "Python", "LiteRT", "load"], rows, left=2)
+    heads = ["result", "command", "machine", "Python", "LiteRT", "load"]
+    return table(heads, rows, left=3)
 
 
 def unknown(results: Results, pictures: Pictures) -> str:
@@ -242,7 +251,30 @@ def instructions(results: Results, pictures: Pictures) -> str:
     taken = results.get("instructions")
     if taken is None:
         return results.not_taken("instructions", "python benchmarks/instructions.py")
-    return "\n".join([*_flat(taken.result), "", taken.origin])
+    counts = taken.result["counts"]
+    rows = [
+        [
+            name.replace("_", " "),
+            *(f"{number(each['held'][name]['instructions'], 4)}" for each in counts),
+            number(told["yardsticks"]),
+            percent(taken.result.get("environments_apart", {}).get(name), 0),
+        ]
+        for name, told in counts[0]["held"].items()
+    ]
+    heads = ["of a frame, in Python and NumPy"]
+    heads += [f"Python {each['environment']['python']}" for each in counts]
+    return "\n".join(
+        [
+            "Counted under valgrind: the same to the instruction on a busy machine. `step` is "
+            "`Stream.step` on a frame of the model's size beyond set, invoke and get; "
+            "`camera step` on one of 640×480, beyond the resize too. A yardstick is fixed work "
+            "counted beside, by which another Python can be held to the same figure.",
+            "",
+            table([*heads, "yardsticks", "environments apart"], rows),
+            "",
+            taken.origin,
+        ]
+    )
 
 
 def compare(results: Results, pictures: Pictures) -> str:

@@ -40,6 +40,10 @@ def stage_times(found: dict[str, Any]) -> dict[str, float]:
     return {s: stages[s]["p50_us"] or stages[s]["mean_us"] for s in _STAGES if s in stages}
 
 
+def _threaded(threads: int) -> str:
+    return "1 thread" if threads == 1 else f"{threads} threads"
+
+
 def where(results: Results, pictures: Pictures) -> str:
     """Stages of a step, cold start, memory, and the live loop."""
     taken = benches(results)
@@ -54,7 +58,7 @@ def where(results: Results, pictures: Pictures) -> str:
             s: found["closed"]["stages"][s] for s in _STAGES if s in found["closed"]["stages"]
         }
         p50 = {s: told["p50_us"] or told["mean_us"] for s, told in stages.items()}
-        name = f"{found['model']['name']}, {found['runtime']['threads']} thread(s)"
+        name = f"{found['model']['name']}, {_threaded(found['runtime']['threads'])}"
         parts.append((name, p50))
         around = sum(value for stage, value in p50.items() if stage != "invoke")
         whole = found["closed"]["whole"]
@@ -323,8 +327,8 @@ def gate(results: Results, pictures: Pictures) -> str:
         [
             "![What the gate saves](benchmarks/gate.svg)",
             "",
-            "Each point is a scene before a camera that stands still: a recorded one, played to and "
-            "fro, or one frame with noise. Least is saved where the recording moves most.",
+            "Each point is a scene before a camera that stands still: a recorded one, played to "
+            "and fro, or one frame with noise. Least is saved where the recording moves most.",
             "",
             table(heads, rows, left=3),
             "",

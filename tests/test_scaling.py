@@ -159,5 +159,5 @@ def test_a_stage_s_speed_is_that_of_its_steps_alone(script: Any) -> None:
     assert found["clips_per_second"] == 32.0
     assert found["frames_per_second"] == 384.0
     assert found["once_seconds"] == 30.0
-    with pytest.raises(ValueError, match="joint: 40 steps took .* Run it again"):
+    with pytest.raises(ValueError, match=r"joint: 40 steps took .* Run it again"):
         throughput.speeds({"joint": stage}, {"joint": (10, 40)}, seconds[::-1])
