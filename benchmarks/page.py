@@ -15,6 +15,7 @@ from pathlib import Path
 
 import page_peers
 import page_rest
+import page_running
 import page_speed
 from page_bars import bars_table
 from page_data import Results
@@ -37,13 +38,13 @@ SECTIONS: tuple[tuple[str, Section], ...] = (
     ("Beside what one would take instead", page_peers.section),
     ("Where the time goes", page_speed.where),
     ("How cost grows", page_speed.growth),
-    ("Many streams on one model", page_speed.streams),
-    ("The gate: compute that follows the scene", page_speed.gate),
-    ("The live loop", page_speed.live),
-    ("Start, and what a step costs beside the interpreter", page_speed.startup),
+    ("Many streams on one model", page_running.streams),
+    ("The gate: compute that follows the scene", page_running.gate),
+    ("The live loop", page_running.live),
+    ("Start, and what a step costs beside the interpreter", page_running.startup),
     ("Instructions per frame", page_rest.instructions),
     ("Is it slower? `edgecap bench --compare`", page_rest.compare),
-    ("Long runs", page_speed.long_runs),
+    ("Long runs", page_running.long_runs),
     ("Accuracy", page_rest.accuracy),
     ("Training and conversion", page_rest.training),
     ("An emulated Raspberry Pi", page_rest.emulated),
