@@ -16,7 +16,8 @@ _COLD = 1.3
 
 @dataclass(frozen=True)
 class Bar:
-    """A promise: what was found, whether it holds (``None``: not measured), and by which result."""
+    """A promise: what was found, whether it holds (``None``: not, or not all of it, measured), and
+    by which result."""
 
     promise: str
     found: str
@@ -25,7 +26,7 @@ class Bar:
 
     def row(self) -> list[str]:
         link = f"[{self.source}](../benchmarks/results/{self.source}.json)"
-        source = link if self.holds is not None else f"{self.source}, missing"
+        source = link if self.found != MISSING else f"{self.source}, missing"
         return [self.promise, self.found, verdict(self.holds), source]
 
 
@@ -60,7 +61,7 @@ def _peers(results: Results) -> list[Bar]:
 
 
 def _around(results: Results) -> list[Bar]:
-    share = f"around the graph, at most {_AROUND:.0%} of it, resize from 640×480 included"
+    share = f"around the graph, at most {_AROUND * 100:g} % of it, resize from 640×480 included"
     plain = f"and at most {_WITHOUT_RESIZE_US:g} µs without the resize"
     taken = next((t for t in benches(results) if t.name == "bench_demo"), None)
     bars = []
@@ -106,7 +107,7 @@ def _scaling(results: Results) -> list[Bar]:
         else:
             told = f"{points[-1]['times_one']:.1f} times one, {points[-1]['streams']} streams"
             complete = points[-1]["streams"] >= 32
-        bars.append(Bar(promise, told, found["holds"] and complete, "scaling"))
+        bars.append(Bar(promise, told, found["holds"] if complete else None, "scaling"))
     return bars
 
 

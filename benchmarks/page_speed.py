@@ -193,8 +193,12 @@ def _multiples(curves: dict[str, Any]) -> Picture:
             curve(axes, x, ratios, band=[point["ratio_95"] for point in points])
             beside = "a new stream" if name == "length" else "one stream"
             axes.set_ylabel(f"a step, beside {beside}")
-            axes.axhspan(0.98, 1.02, color=WARM, alpha=0.10, linewidth=0)
-            axes.annotate("± 2 %", (x[-1], 1.02), ha="right", va="top", fontsize=7.5, color=WARM)
+            if name == "length":
+                axes.axhspan(0.98, 1.02, color=WARM, alpha=0.10, linewidth=0)
+                place = (x[-1], 1.0195)
+                axes.annotate("± 2 %", place, ha="right", va="top", fontsize=7.5, color=WARM)
+            else:
+                axes.axhline(1, color=WARM, linewidth=0.9, linestyle=":")
             reach = max(0.05, *(abs(ratio - 1) * 1.3 for ratio in ratios))
             axes.set_ylim(1 - reach, 1 + reach)
         else:
@@ -202,7 +206,7 @@ def _multiples(curves: dict[str, Any]) -> Picture:
             graph = [point["invoke"]["us"] for point in points]
             curve(axes, x, graph, colour=WARM, name="graph alone")
             axes.set_ylabel("µs")
-            axes.set_ylim(0)
+            axes.set_ylim(0, max(point["us"] for point in points) * 1.12)
             axes.legend(frameon=False, fontsize=7.5, loc="lower right")
     for axes in grid.flat[len(names) :]:
         axes.set_visible(False)
@@ -210,8 +214,9 @@ def _multiples(curves: dict[str, Any]) -> Picture:
 
 
 def _one_model(name: str, found: dict[str, Any]) -> list[str]:
-    key, title, _ = _CURVES[name]
-    heads = [title.lower(), "step", "processor", "beside the first", "95 %", "in processor time"]
+    key, _, label = _CURVES[name]
+    first = "a new stream" if name == "length" else "one stream"
+    heads = [label, "step", "processor", f"beside {first}", "95 %", "in processor time"]
     rows = [
         [
             f"{point[key]:,}",
@@ -223,7 +228,7 @@ def _one_model(name: str, found: dict[str, Any]) -> list[str]:
         ]
         for point in found["points"]
     ]
-    told = [table(heads, rows), "", f"{found['bar']}: {verdict(found['holds'])}."]
+    told = [table(heads, rows), "", f"The bar, {found['bar']}: {verdict(found['holds'])}."]
     apart = found.get("models_of_their_own")
     if apart:
         told[-1] += (

@@ -11,7 +11,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from edgecap.benchmark.report import (
+    Bench,
+    ClosedLoop,
+    ColdStart,
+    Compute,
+    Environment,
+    Memory,
+    Model,
+    Moment,
+    OpenLoop,
+    Runtime,
+    Steady,
+)
+from edgecap.benchmark.times import times
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -119,3 +135,77 @@ def test_a_picture_is_on_a_light_card_and_the_same_when_drawn_again(
     # A second run leaves the folder as it is.
     page.write(results, tmp_path / "a.md")
     assert [path.name for path in first.iterdir()] == ["soak.svg"]
+
+
+def bench_of(stages_us: dict[str, float]) -> Bench:
+    """What ``edgecap bench`` writes, with these medians."""
+    rng = np.random.default_rng(0)
+
+    def around(middle_us: float) -> Any:
+        return times(middle_us * (1 + rng.uniform(-0.01, 0.01, 2001)))
+
+    return Bench(
+        command="edgecap bench demo",
+        taken="2026-01-01T00:00:00Z",
+        model=Model("a.tflite", "a", "0" * 64, 9, "int8", "classification", "96x96", 12.0, 7 << 20),
+        runtime=Runtime("litert", "2.3.0", "xnnpack", 1),
+        environment=Environment(
+            cpu="a processor",
+            features=(),
+            cores=4,
+            machine="aarch64",
+            system="Linux",
+            board="Raspberry Pi 5",
+            memory_mb=None,
+            python="3.11",
+            versions={},
+            before=Moment(),
+            after=Moment(load=0.5),
+            disturbed=("throttled",),
+        ),
+        closed=ClosedLoop(
+            "640x480",
+            1.0,
+            9.0,
+            around(sum(stages_us.values())),
+            {name: around(value) for name, value in stages_us.items()},
+            (),
+        ),
+        steady=Steady(30.0, 100.0, 101.0, 1.01),
+        memory=Memory(20.0, 30.0, 31.0, 32.0),
+        compute=Compute(7 << 20, 70.0, 370.0, 0.19),
+        cold=ColdStart(5, 11.0, 80.0, 4.0, 0.2, 110.0),
+        open=OpenLoop(
+            "built-in",
+            9.0,
+            30.0,
+            12.0,
+            270,
+            108,
+            3,
+            83.0,
+            1,
+            around(9.0),
+            around(700.0),
+            around(8e4),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("preprocess_us", "share", "said"), [(30.0, "12", "holds"), (90.0, "27", "**does not hold**")]
+)
+def test_what_bench_finds_stands_on_the_page_and_its_bar_is_judged(
+    page: Any, tmp_path: Path, preprocess_us: float, share: str, said: str
+) -> None:
+    stages = {"preprocess": preprocess_us, "set": 3.0, "invoke": 400.0, "get": 3.0, "post": 12.0}
+    document = bench_of(stages).to_dict()
+    (tmp_path / "bench_demo.json").write_text(json.dumps(document))
+    text, pictures = page.made(page.Results(tmp_path))
+    assert list(pictures) == ["stages"]
+    (row,) = [line for line in text.splitlines() if line.startswith("| around the graph")]
+    assert f"| {share}." in row
+    assert f"| {said} |" in row
+    assert "Raspberry Pi 5, a processor, 4 cores" in text
+    assert "(throttled)" in text
+    assert "1 of 108" in text

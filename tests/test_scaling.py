@@ -79,8 +79,7 @@ def test_streams_are_as_long_as_their_point_says(
     script: Any, demo_path: Path, made_streams: list[Stream[Any]]
 ) -> None:
     scaling = script("scaling_streams")
-    warm_up = script("scaling_turns").WARM_UP
-    found = scaling.length(demo_path, lengths=(100, 1000), rounds=7 - warm_up + 3)
+    found = scaling.length(demo_path, lengths=(100, 1000), rounds=7)
     assert [point["frames"] for point in found["points"]] == [100, 1000]
     lengths = sorted({stream.frames for stream in made_streams})
     assert lengths == [100, 1000]
