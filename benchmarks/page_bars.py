@@ -12,6 +12,7 @@ from page_speed import benches, stage_times
 #: At most so much around the graph: of its time, and without the resize.
 _AROUND, _WITHOUT_RESIZE_US = 0.15, 60.0
 _COLD = 1.3
+_RIGHT = 0.95
 
 
 @dataclass(frozen=True)
@@ -115,12 +116,26 @@ def _others(results: Results) -> list[Bar]:
     promise = "a million frames: memory, threads, files and time per frame as at the beginning"
     soak = results.get("soak")
     if soak is None:
-        return [_cold(results), Bar(promise, MISSING, None, "soak")]
+        return [_cold(results), _compare(results), Bar(promise, MISSING, None, "soak")]
     passed = soak.result["passed"]
     change = soak.result["frame_us"]["change_percent"]
     slope = soak.result["memory"]["slope_bytes_per_frame"]
     told = f"time {change:+.1f} %, memory {number(slope, 2)} bytes a frame"
-    return [_cold(results), Bar(promise, told, all(passed.values()), "soak")]
+    soaked = Bar(promise, told, all(passed.values()), "soak")
+    return [_cold(results), _compare(results), soaked]
+
+
+def _compare(results: Results) -> Bar:
+    promise = "`bench --compare` tells the same from slower, 19 times of 20"
+    taken = results.get("compare_power")
+    if taken is None:
+        return Bar(promise, MISSING, None, "compare_power")
+    least, where = min(
+        (told["share_right"], f"{name.replace('-', ' ')}, {kind}")
+        for name, kinds in taken.result["conditions"].items()
+        for kind, told in kinds.items()
+    )
+    return Bar(promise, f"{percent(least)} at least ({where})", least >= _RIGHT, taken.name)
 
 
 def _cold(results: Results) -> Bar:

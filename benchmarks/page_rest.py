@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from page_data import MISSING, Results, Taken, between, number, percent, table
@@ -282,27 +281,30 @@ def compare(results: Results, pictures: Pictures) -> str:
     taken = results.get("compare_power")
     if taken is None:
         return results.not_taken("compare_power", "python benchmarks/compare_power.py")
-    return "\n".join([*_flat(taken.result), "", taken.origin])
-
-
-def _flat(result: Any) -> list[str]:
-    """Plain figures as a table of names and values; what is nested is left to the file."""
-    plain = {
-        name: value
-        for name, value in (result.items() if isinstance(result, dict) else ())
-        if isinstance(value, str | int | float)
-    }
+    slowed = f"slowed by {taken.result['slowed_by'] * 100:g} %"
     rows = [
-        [name.replace("_", " "), value if isinstance(value, str) else _value(value)]
-        for name, value in plain.items()
+        [
+            name.replace("-", " "),
+            {"same": "the same", "slowed": slowed}.get(kind, kind),
+            told["expected"],
+            f"{told['right']} of {told['pairs']}",
+            f"{told['opposite']} of {told['pairs']}",
+            f"{told['ratio_median']:.3f}",
+        ]
+        for name, kinds in taken.result["conditions"].items()
+        for kind, told in kinds.items()
     ]
-    return [table(["", ""], rows)] if rows else [f"`{json.dumps(result)[:200]}`"]
-
-
-def _value(value: float) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else number(value, 4)
+    heads = ["machine", "second run", "expected", "said", "the opposite", "ratio, median"]
+    return "\n".join(
+        [
+            f"Pairs of runs of {taken.result['seconds_of_a_run']:g} s, each in a process of its "
+            "own. What is neither said nor its opposite is told as: cannot tell.",
+            "",
+            table(heads, rows, left=3),
+            "",
+            taken.origin,
+        ]
+    )
 
 
 def _link(taken: Taken) -> str:
