@@ -193,6 +193,23 @@ def long_runs(results: Results, pictures: Pictures) -> str:
 def startup(results: Results, pictures: Pictures) -> str:
     """Import, help, and what a step costs beyond the interpreter."""
     text = []
+    taken = results.get("cold_start")
+    if taken is not None:
+        found = taken.result
+        rows = [
+            ["NumPy, the interpreter, and building it on the same bytes", "parts_ms"],
+            ["edgecap to the first label, all checks passed", "edgecap_ms"],
+        ]
+        told = [[name, f"{found[key]:.0f} ms"] for name, key in rows]
+        text += [
+            table([f"a new process, median of {found['runs']}", ""], told),
+            "",
+            f"{found['ratio']:.2f} times (10 to 90 % of the pairs: {found['ratio_p10']:.2f} to "
+            f"{found['ratio_p90']:.2f}).",
+            "",
+            taken.origin,
+            "",
+        ]
     taken = results.get("startup")
     if taken is not None:
         found = taken.result["median_seconds"]
