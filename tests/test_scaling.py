@@ -110,7 +110,9 @@ def test_more_streams_share_the_steps(
     found = scaling.streams(demo_path, counts=(1, 4), rounds=15, with_memory=False)
     one, four = found["points"]
     assert one["times_one"] == 1.0
-    assert 2.0 < four["times_one"] < 8.0
+    assert four["times_one"] == pytest.approx(4 * four["ratio"], abs=0.01)
+    # In processor time: on the clock, others may have had the machine.
+    assert 0.5 < four["cpu_ratio"] < 2.0
     frames = [stream.frames for stream in made_streams[:5]]
     assert frames[0] == sum(frames[1:]) == 4 * frames[1]
 
