@@ -15,7 +15,7 @@ from page_data import (
     time_us,
     verdict,
 )
-from page_pictures import WARM, Picture, curve, small, stacked
+from page_pictures import MUTED, WARM, Picture, curve, small, stacked
 
 Pictures = dict[str, Picture]
 _STAGES = ("preprocess", "set", "invoke", "get", "post")
@@ -163,7 +163,7 @@ def growth(results: Results, pictures: Pictures) -> str:
             for point in curves[name]["points"]:
                 rows.append(
                     [
-                        f"{title.lower()} {point[key]:g}",
+                        f"{title[0].lower()}{title[1:]} {point[key]:g}",
                         time_us(point["invoke"]["us"]),
                         time_us(point["us"]),
                         f"× {point['ratio']:.2f}",
@@ -190,16 +190,19 @@ def _multiples(curves: dict[str, Any]) -> Picture:
         small(axes, title, label, x=x, log=log)
         if name in ("length", "streams"):
             ratios = [point["ratio"] for point in points]
-            curve(axes, x, ratios, band=[point["ratio_95"] for point in points])
+            curve(axes, x, ratios, band=[p["ratio_95"] for p in points], name="on the clock")
+            cpu = [point["cpu_ratio"] for point in points]
+            curve(axes, x, cpu, colour=WARM, name="in processor time")
+            axes.legend(frameon=False, fontsize=7.5, loc="lower left")
             beside = "a new stream" if name == "length" else "one stream"
             axes.set_ylabel(f"a step, beside {beside}")
             if name == "length":
-                axes.axhspan(0.98, 1.02, color=WARM, alpha=0.10, linewidth=0)
+                axes.axhspan(0.98, 1.02, color=MUTED, alpha=0.10, linewidth=0)
                 place = (x[-1], 1.0195)
-                axes.annotate("± 2 %", place, ha="right", va="top", fontsize=7.5, color=WARM)
+                axes.annotate("± 2 %", place, ha="right", va="top", fontsize=7.5, color=MUTED)
             else:
-                axes.axhline(1, color=WARM, linewidth=0.9, linestyle=":")
-            reach = max(0.05, *(abs(ratio - 1) * 1.3 for ratio in ratios))
+                axes.axhline(1, color=MUTED, linewidth=0.9, linestyle=":")
+            reach = max(0.05, *(abs(ratio - 1) * 1.3 for ratio in (*ratios, *cpu)))
             axes.set_ylim(1 - reach, 1 + reach)
         else:
             curve(axes, x, [point["us"] for point in points], name="whole step")

@@ -16,9 +16,10 @@ import numpy.typing as npt
 from scaling_streams import images_for, reference, reference_side, stepping
 from scaling_turns import Side, Turns, beside, in_turns
 
+from edgecap.benchmark.macs import count_macs
 from edgecap.bundle import Bundle, Golden
 from edgecap.contract import SIGNATURE, bind, tensor_spec
-from edgecap.flatbuffer import Graph, read_graph
+from edgecap.flatbuffer import read_graph
 from edgecap.interpreter import open_interpreter
 from edgecap.preprocess import Preprocessor
 from edgecap.spec import DecisionSpec, GoldenSpec, InputSpec, ModelSpec, OutputSpec
@@ -132,17 +133,6 @@ def opened(flatbuffer: bytes, threads: int = 1) -> StreamingModel:
     return StreamingModel(bundle, threads=threads)
 
 
-def macs(graph: Graph) -> int | None:
-    """Multiply-adds of a step; ``None`` where nothing here can count them."""
-    try:
-        from edgecap.benchmark.macs import count_macs
-    except ModuleNotFoundError:
-        return None
-    counted = count_macs(graph)
-    found = getattr(counted, "macs", counted)
-    return None if found is None else int(found)
-
-
 def invoking(model: StreamingModel) -> Side:
     """The graph alone, on an interpreter of its own and with one image."""
     bundle = model.bundle
@@ -188,6 +178,6 @@ def _point(
         name: value,
         "kb": round(len(model.bundle.model) / 1e3, 1),
         "state_kb": round(sum(s.nbytes for s in model.initial_states()) / 1e3, 2),
-        "macs": macs(model.bundle.graph),
+        "macs": count_macs(model.bundle.graph).macs,
         "invoke": alone,
     } | whole
