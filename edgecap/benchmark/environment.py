@@ -29,8 +29,10 @@ PACKAGES = (
     "opencv-contrib-python-headless",
     "picamera2",
     "tensorflow",
+    "tf-keras",
     "ai-edge-quantizer",
     "onnxruntime",
+    "tf2onnx",
 )
 
 
