@@ -150,7 +150,7 @@ def test_movinet_is_slower_than_the_packaged_model(data_folder: Path) -> None:
     (bar,) = found["bars"]
     # Of some 50: the packaged model is small.
     assert found["sides"]["movinet_int8"]["times_edgecap_processor"] > 8
-    assert bar["met"] == (bar["times_edgecap"] >= 8)
+    assert bar["met"] == (min(bar["times_edgecap"], bar["processor"]) >= 8)
 
 
 @pytest.mark.data

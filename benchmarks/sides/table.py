@@ -37,7 +37,8 @@ def table(result: dict[str, Any]) -> str:
     for bar in result["bars"]:
         low, high = bar["interval"]
         lines.append(
-            f"bar: {bar['times_edgecap']:.1f} × edgecap ({low:.1f} to {high:.1f}), wanted "
+            f"bar: {bar['times_edgecap']:.1f} × edgecap ({low:.1f} to {high:.1f}), "
+            f"{bar['processor']:.1f} by processor time, wanted "
             f"{bar['wanted']:g} or more: {'met' if bar['met'] else 'MISSED'} ({bar['side']})"
         )
     return "\n".join(lines)
