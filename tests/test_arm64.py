@@ -172,6 +172,19 @@ def test_the_recorded_outputs_are_repeated_on_arm(
     assert golden["largest"] == 0, golden
 
 
+@pytest.mark.parametrize("cpu", CPUS)
+def test_verify_and_run_say_there_what_they_say_here(
+    cpu: str, userland: Any, demo_path: Path
+) -> None:
+    import emulated_commands
+
+    done = emulated_commands.run_commands(demo_path, userland, cpu, frames=60)
+    assert done.verified["passed"] and done.verified["largest"] == 0
+    assert done.events >= 2, "without events, equal lines would say little"
+    assert len(done.here) == 60
+    assert done.equal, done.verdict()
+
+
 def test_the_packaged_model_sees_gestures(compared: dict[tuple[str, str], Any]) -> None:
     answers = compared[DEMO, CPUS[0]].there.arrays["output"].argmax(axis=1)
     assert len(set(answers.tolist())) > 2, "one answer throughout would be equal by chance"
