@@ -3,7 +3,7 @@
     python benchmarks/emulated_pi.py [MODEL…] [--cpu cortex-a72] [--frames 200] [--root FOLDER]
                                      [--json FILE]
 
-By default the packaged model, on a Pi 4 (A72) and a Pi 5 (A76): two minutes on two cores.
+By default the packaged model, on a Pi 4 (A72) and a Pi 5 (A76): some two minutes.
 
 * The emulated Debian is set up in FOLDER, once, without root (see ``arm64_setup.py``).
 * ``edgecap verify`` and ``edgecap run`` are called there; the JSON lines must be those from here.
