@@ -35,7 +35,8 @@ HELD = {
     "step": ("step", "bare_step"),
     # On a camera's frame (640×480), beyond these and cv2.resize.
     "camera_step": ("camera_step", "bare_step", "resize"),
-    # Frame → image tensor, at the model's size, and beyond cv2.resize from 640×480.
+    # Frame → image tensor: at the model's size, and from 640×480, beyond cv2.resize (below 0 where
+    # the frame is brought to its size with less).
     "prepare": ("prepare",),
     "camera_prepare": ("camera_prepare", "resize"),
     # Outputs → prediction and events.
