@@ -1,84 +1,105 @@
-"""Steps and the reference graph in turns: the steady state, in short stretches.
+"""Steps and known work in turns: the steady state, in short blocks.
 
 A shared or throttled machine changes its speed from one second to the next, and from one run to
-the next. The reference graph, run right after each stretch, meets the same mood: step over
-reference is what two runs can be compared by (``edgecap.benchmark.compare``).
+the next. The control, run right after each block of steps, meets the same mood: step over control
+is what two runs are compared by (``edgecap.benchmark.compare``).
 """
 
 from __future__ import annotations
 
-import time
+import statistics
+from array import array
 from collections.abc import Callable
+from time import perf_counter
 
-import numpy as np
-
+from edgecap.benchmark.control import Control
 from edgecap.benchmark.reference import Reference
 from edgecap.benchmark.report import Block
 
-#: How long a block is: long enough for a median, short beside the machine's moods.
-BLOCK_S = 0.04
-# Of a block's time, the reference's share; and the fewest runs that a median is taken of.
-_REFERENCE_SHARE = 0.2
-_FEWEST_STEPS = _FEWEST_RUNS = 5
+# A block: long enough for a median and for warm caches, short beside the machine's moods.
+_STEPS_S, _CONTROL_S, _REFERENCE_S = 0.045, 0.012, 0.006
+_BLOCK_S = _STEPS_S + _CONTROL_S + _REFERENCE_S
+# A long run has longer blocks and not more of them: the document stays readable.
+_MOST_BLOCKS = 1000
+# However slow the model: so many make a median that may be told.
+_LEAST_STEPS, _LEAST_RUNS, _LEAST_BLOCKS = 8, 5, 3
 
 
 def measure_blocks(
     step: Callable[[], object],
     reference: Reference,
+    control: Control,
     *,
     seconds: float,
-    block_s: float = BLOCK_S,
-    progress: Callable[[float], object] | None = None,
-) -> tuple[list[float], tuple[Block, ...]]:
-    """Runs ``step`` for so many seconds, in blocks with the reference graph after each.
+    between: Callable[[], object] | None = None,
+    progress: Callable[[float, float], object] | None = None,
+) -> tuple[array[float], tuple[Block, ...]]:
+    """Runs ``step`` for so long, in blocks, each with control and reference after it.
 
-    Warm both up before: nothing is left out here.
+    Warm the step up before: nothing is left out here.
 
     Args:
       step: one step, whole. It is timed from outside.
-      reference: the graph of known work, with the threads and kernels of the model.
-      seconds: how long, the reference's share included; at least one block is run.
-      block_s: how long a block is; at least five steps and five runs of the reference are in it,
-        however long they take.
-      progress: called after each block, outside of what is timed, with the seconds since begin.
+      reference, control: with the threads and kernels of the model.
+      seconds: how long, everything included; three blocks are run at least.
+      between: called after each block, outside of what is timed.
+      progress: told after each block the seconds since begin, and the block's median step in µs.
 
     Returns:
       The time of each step in µs, in the order they were run, and the blocks.
 
     Raises:
-      ValueError: ``seconds`` or ``block_s`` is not above zero.
+      ValueError: ``seconds`` is not above zero.
     """
-    if not (seconds > 0 and block_s > 0):
-        raise ValueError(f"expected seconds and block_s above 0; got {seconds} and {block_s}")
-    clock = time.perf_counter
-    steps_s = block_s * (1 - _REFERENCE_SHARE)
-    reference_s = block_s * _REFERENCE_SHARE
-    samples: list[float] = []
+    if not seconds > 0:
+        raise ValueError(f"expected seconds above 0; got {seconds}")
+    longer = max(1.0, seconds / (_MOST_BLOCKS * _BLOCK_S))
+    samples_us = array("d")
     blocks: list[Block] = []
-    began = clock()
-    while True:
-        first = len(samples)
-        at = now = clock()
-        until = at + steps_s
-        while now < until or len(samples) < first + _FEWEST_STEPS:
-            before = now
-            step()
-            now = clock()
-            samples.append((now - before) * 1e6)
-        runs: list[float] = []
-        until = clock() + reference_s
-        while clock() < until or len(runs) < _FEWEST_RUNS:
-            runs.append(reference.run_us())
+    began_s = perf_counter()
+    while (at_s := perf_counter() - began_s) < seconds or len(blocks) < _LEAST_BLOCKS:
+        first = len(samples_us)
+        _repeat(_timed(step), longer * _STEPS_S, _LEAST_STEPS, samples_us)
+        # The first run finds the caches full of other things.
+        control.run_us()
+        controls_us = _repeat(control.run_us, longer * _CONTROL_S, _LEAST_RUNS)
+        reference.run_us()
+        references_us = _repeat(reference.run_us, longer * _REFERENCE_S, _LEAST_RUNS)
         blocks.append(
             Block(
-                at_s=round(at - began, 4),
-                steps=len(samples) - first,
-                step_us=round(float(np.median(samples[first:])), 3),
-                reference_us=round(float(np.median(runs)), 3),
+                at_s=round(at_s, 3),
+                steps=len(samples_us) - first,
+                step_us=round(statistics.median(samples_us[first:]), 3),
+                reference_us=round(statistics.median(references_us), 3),
+                control_us=round(statistics.median(controls_us), 3),
             )
         )
-        elapsed = clock() - began
+        if between is not None:
+            between()
         if progress is not None:
-            progress(elapsed)
-        if elapsed >= seconds:
-            return samples, tuple(blocks)
+            progress(at_s, blocks[-1].step_us)
+    return samples_us, tuple(blocks)
+
+
+def _timed(step: Callable[[], object]) -> Callable[[], float]:
+    def run_us() -> float:
+        began_s = perf_counter()
+        step()
+        return (perf_counter() - began_s) * 1e6
+
+    return run_us
+
+
+def _repeat(
+    run_us: Callable[[], float],
+    seconds: float,
+    least: int,
+    into: array[float] | None = None,
+) -> array[float]:
+    """Runs it for so long, and so often at least; appends each time, in µs."""
+    taken_us = array("d") if into is None else into
+    wanted = len(taken_us) + least
+    end_s = perf_counter() + seconds
+    while perf_counter() < end_s or len(taken_us) < wanted:
+        taken_us.append(run_us())
+    return taken_us

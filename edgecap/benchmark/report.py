@@ -97,12 +97,15 @@ class Block:
       steps: how many of the model.
       step_us: the median time of a step, whole.
       reference_us: the median time of the reference graph right after it.
+      control_us: the same of the control, which two runs are compared by; ``None`` where there was
+        none.
     """
 
     at_s: float
     steps: int
     step_us: float
     reference_us: float
+    control_us: float | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ class ClosedLoop:
       stages: ``preprocess``, ``set``, ``invoke``, ``get``, ``post``: the same step, taken apart.
       fps: steps a second, while nothing else is done.
       blocks: the run in short stretches, for comparison with another run.
+      control: digest of what the blocks' control runs; ``None`` where there is none.
     """
 
     frame: str
@@ -123,6 +127,7 @@ class ClosedLoop:
     whole: Times
     stages: dict[str, Times]
     blocks: tuple[Block, ...]
+    control: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,60 @@
+"""Work that never changes and that a busy machine slows as much as it slows a model.
+
+The reference graph (``edgecap.benchmark.reference``) shows what a core reaches at its best; it is a
+few large multiplications, and hardly feels a neighbour. A recogniser's step is many small operators
+and some Python, and does: where another guest took the other half of the same core, the reference
+ran 1.1 times as long, and the packaged model's step 1.5 times. So what two runs are compared by is
+this: the packaged model's graph, and a little Python.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+import numpy as np
+
+from edgecap.assets import resolve_model
+from edgecap.bundle import read_bundle
+from edgecap.contract import bind
+from edgecap.interpreter import DEFAULT_KERNELS, open_interpreter
+
+# About 5 µs where the graph takes 90: between the share of Python in the packaged model's step
+# (15 %) and that in a larger model's (1 %).
+_TURNS = 150
+
+
+class Control:
+    """The packaged model's graph on an interpreter of its own, and a loop of Python.
+
+    Nothing of the streaming code is in it, so that what makes that slower or faster is seen.
+
+    Attributes:
+      digest: of what is run, 12 hexadecimal digits; times of different ones cannot be compared.
+
+    Raises:
+      BackendError: no TFLite runtime is installed, or it refuses.
+    """
+
+    def __init__(
+        self, *, threads: int = 1, kernels: str = DEFAULT_KERNELS, backend: str | None = None
+    ) -> None:
+        bundle = read_bundle(resolve_model("demo"))
+        tensors = bind(bundle.graph, bundle.spec)
+        self._interpreter, _ = open_interpreter(
+            bundle.model, threads=threads, kernels=kernels, backend=backend
+        )
+        given = bundle.spec.input.tensor
+        image = np.random.default_rng(0).integers(0, 256, given.shape, np.uint8)
+        # Of whatever integer type the input is: noise in it, as bytes.
+        self._interpreter.set_tensor(tensors.image, image.view(given.dtype))
+        self.digest = hashlib.sha256(bundle.model + bytes([_TURNS])).hexdigest()[:12]
+
+    def run_us(self) -> float:
+        """Runs it once; microseconds."""
+        began = time.perf_counter()
+        self._interpreter.invoke()
+        total = 0
+        for turn in range(_TURNS):
+            total += turn
+        return (time.perf_counter() - began) * 1e6
