@@ -23,7 +23,7 @@ class Level:
     error: float
 
 
-def level(values: npt.ArrayLike, quantile: float = 0.5) -> Level:
+def level(values: npt.ArrayLike, quantile: float) -> Level:
     """The level of a series ``(N,)`` of positive times or ratios, in the order they were taken.
 
     Neighbours are alike, since the machine's moods outlast a block, so the standard error is that
