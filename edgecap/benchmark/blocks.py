@@ -22,7 +22,7 @@ _BLOCK_S = _STEPS_S + _CONTROL_S + _REFERENCE_S
 # A long run has longer blocks and not more of them: the document stays readable.
 _MOST_BLOCKS = 1000
 # However slow the model: so many make a median that may be told.
-_LEAST_STEPS, _LEAST_RUNS, _LEAST_BLOCKS = 8, 5, 3
+_LEAST_STEPS, _LEAST_RUNS, _LEAST_BLOCKS = 8, 5, 16
 
 
 def measure_blocks(
@@ -41,7 +41,8 @@ def measure_blocks(
     Args:
       step: one step, whole. It is timed from outside.
       reference, control: with the threads and kernels of the model.
-      seconds: how long, everything included; three blocks are run at least.
+      seconds: how long, everything included; 16 blocks are run at least, since fewer
+        tell little of how they scatter.
       between: called after each block, outside of what is timed.
       progress: told after each block the seconds since begin, and the block's median step in µs.
 

@@ -45,7 +45,7 @@ _QUANTILE = 0.25
 _PROCESS, _PROCESS_AS_IS = 0.010, 0.025
 # A control that ran longer by some share in one of the runs tells of a step's share but for this:
 # a busy core slowed models by 0.42 and 0.39 (logarithm) where it slowed the control by 0.38.
-_MISMATCH = 0.1
+_MISMATCH = 0.08
 # With fewer blocks there is no telling how they scatter.
 _LEAST_BLOCKS = 8
 
@@ -103,7 +103,7 @@ class Comparison:
 
 
 _SAID = {
-    "no difference": f"no difference of {LEAST:.0%} or more",
+    "no difference": f"no difference of {100 * LEAST:.0f} % or more",
     "slower": "slower",
     "faster": "faster",
     "cannot tell": "cannot tell: run both again, longer or with less else going on",
