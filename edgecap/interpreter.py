@@ -82,7 +82,7 @@ def open_interpreter(
         raise BackendError(f"kernels: expected one of {', '.join(KERNELS)}; got {kernels!r}")
     if threads < 1:
         raise BackendError(f"threads: expected 1 or more; got {threads}")
-    module, name = _import_backend(backend)
+    module, name = import_backend(backend)
     # tflite-runtime keeps the enumeration beside the interpreter, TensorFlow in the same module.
     resolver = getattr(module.OpResolverType, _KERNELS[kernels])
     with native_stderr_to_log():
@@ -104,7 +104,12 @@ def available_backends() -> list[str]:
     return [name for name in _BACKENDS if _find(name)]
 
 
-def _import_backend(name: str | None) -> tuple[Any, str]:
+def import_backend(name: str | None) -> tuple[Any, str]:
+    """The module with ``Interpreter``, and the backend's name; ``None``: the first installed.
+
+    Raises:
+      BackendError: unknown, not installed, or it does not import.
+    """
     if name is not None and name not in _BACKENDS:
         raise BackendError(f"backend: expected one of {', '.join(BACKENDS)}; got {name!r}")
     candidates = [name] if name else available_backends()

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgecap.bundle import Bundle
 from edgecap.contract import bind
-from edgecap.interpreter import DEFAULT_KERNELS, open_interpreter
+from edgecap.interpreter import DEFAULT_KERNELS, Interpreter, open_interpreter
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Arrays = tuple[Array, ...]
@@ -25,6 +25,9 @@ class Step(Protocol):
 class WholeStep:
     """The step as it stands in the file, on one interpreter.
 
+    Attributes:
+      interpreter: what computes; another that hands everything on to it may stand in its place.
+
     Raises:
       SpecError: the spec does not fit the graph.
       BackendError: no TFLite runtime is installed, or it refuses the model.
@@ -39,12 +42,13 @@ class WholeStep:
         backend: str | None = None,
     ) -> None:
         self.tensors = bind(bundle.graph, bundle.spec)
-        self._interpreter, self.backend = open_interpreter(
+        self.interpreter: Interpreter
+        self.interpreter, self.backend = open_interpreter(
             bundle.model, threads=threads, kernels=kernels, backend=backend
         )
 
     def step(self, image: Array, states: Arrays) -> tuple[Array, Arrays]:
-        interpreter, tensors = self._interpreter, self.tensors
+        interpreter, tensors = self.interpreter, self.tensors
         interpreter.set_tensor(tensors.image, image)
         for index, state in zip(tensors.states_in, states, strict=True):
             interpreter.set_tensor(index, state)
