@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -104,6 +105,23 @@ def gate_option(function: _F) -> _F:
 
 def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+class Progress:
+    """One line on standard error that is rewritten; nothing where that is no terminal."""
+
+    def __init__(self) -> None:
+        from edgecap import terminal
+
+        self._rich = terminal.is_rich(sys.stderr)
+
+    def __call__(self, text: str) -> None:
+        if self._rich:
+            sys.stderr.write(f"\r\x1b[2K{text}")
+            sys.stderr.flush()
+
+    def close(self) -> None:
+        self("")
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

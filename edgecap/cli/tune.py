@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from edgecap.cli.common import print_json, runtime_options
+from edgecap.cli.common import Progress, print_json, runtime_options
 
 
 @click.command("tune", short_help="Find a model's thresholds from recordings.")
@@ -84,7 +84,7 @@ def command(
         check_writable(Path(file))
     if plot is not None:
         check_plot(Path(plot))
-    said = _Progress()
+    said = Progress()
     try:
         data_tracks = record_data(loaded, data, progress=said)
         background_tracks, left_out = record_background(loaded, background, progress=said)
@@ -152,22 +152,3 @@ def _command(
     words += ["--aim", aim] if aim else []
     words += ["--out", out] if out else []
     return shlex.join(words)
-
-
-class _Progress:
-    """One line on a terminal that is rewritten; elsewhere nothing."""
-
-    def __init__(self) -> None:
-        from edgecap import terminal
-
-        self._rich = terminal.is_rich(sys.stderr)
-
-    def __call__(self, text: str) -> None:
-        if self._rich:
-            sys.stderr.write(f"\r\x1b[2K{text}")
-            sys.stderr.flush()
-
-    def close(self) -> None:
-        if self._rich:
-            sys.stderr.write("\r\x1b[2K")
-            sys.stderr.flush()
