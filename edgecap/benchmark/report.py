@@ -148,13 +148,13 @@ class Steady:
 
 @dataclass(frozen=True)
 class OpenLoop:
-    """A camera that does not wait.
+    """A camera that does not wait; counted after half a second of warming up.
 
     Attributes:
       source: which camera; ``built-in`` for pictures that are made in a process of their own.
       camera_hz: what it gave. model_hz: the rate that the model takes frames at.
       given: frames that the camera took. answered: those that were. dropped: those that were not
-        seen, as newer ones were there.
+        seen, as newer ones were there. The others were left out, as the model's rate is lower.
       deadline_ms: one period of the model's rate. missed: answers that came later than that after
         their frame was taken.
       capture: from the camera's process to the loop. age: from the frame's timestamp to the answer.
@@ -190,11 +190,13 @@ class ThreadRow:
 
 @dataclass(frozen=True)
 class Memory:
-    """Of the measuring process, MB (10⁶ bytes); ``None`` where the system does not tell.
+    """Of a process that does nothing but stream frames of the model's size, MB (10⁶ bytes).
+
+    ``None`` where the system does not tell.
 
     Attributes:
       before_mb: with the runtime imported and no model. loaded_mb: with the model.
-      steady_mb: after the closed loop. peak_mb: the most at any moment.
+      steady_mb: after some seconds of steps. peak_mb: the most at any moment.
     """
 
     before_mb: float | None
