@@ -160,15 +160,16 @@ def _bench(
         raise click.Abort from None
     finally:
         said.close()
-    if json_file == "-":
-        print_json(bench.to_dict())
-    else:
-        for line in lines(bench, rich=terminal.is_rich(sys.stdout)):
-            click.echo(line)
-        if json_file is not None:
-            _write(json_file, _json(bench.to_dict()))
+    # The files first: whoever reads the table may be gone by now.
+    if json_file not in (None, "-"):
+        _write(str(json_file), _json(bench.to_dict()))
     if html_file is not None:
         _write(html_file, page(bench))
+    if json_file == "-":
+        print_json(bench.to_dict())
+        return
+    for line in lines(bench, rich=terminal.is_rich(sys.stdout)):
+        click.echo(line)
 
 
 def _compare(a: str, b: str, *, json_file: str | None, fail_if_slower: bool) -> None:
