@@ -26,6 +26,7 @@ _VERBS = {
     "doctor": ("edgecap.cli.doctor", "Find where an int8 model's error arises."),
     "evaluate": ("edgecap.cli.evaluate", "Measure a model or a run on labelled recordings."),
     "tune": ("edgecap.cli.tune", "Find a model's thresholds from recordings."),
+    "bench": ("edgecap.cli.bench", "Measure how fast a model runs on this machine."),
 }
 
 
