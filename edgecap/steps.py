@@ -8,7 +8,9 @@ import numpy as np
 
 from edgecap.bundle import Bundle
 from edgecap.contract import bind
-from edgecap.interpreter import DEFAULT_KERNELS, Interpreter, open_interpreter
+from edgecap.errors import BackendError
+from edgecap.flatbuffer import Graph
+from edgecap.interpreter import DEFAULT_KERNELS, Backend, Interpreter, open_interpreter
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Arrays = tuple[Array, ...]
@@ -30,7 +32,8 @@ class WholeStep:
 
     Raises:
       SpecError: the spec does not fit the graph.
-      BackendError: no TFLite runtime is installed, or it refuses the model.
+      BackendError: no TFLite runtime is installed, it refuses the model, or is known to compute it
+        wrongly.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class WholeStep:
         self.interpreter, self.backend = open_interpreter(
             bundle.model, threads=threads, kernels=kernels, backend=backend
         )
+        check_kernels(bundle.graph, self.backend)
 
     def step(self, image: Array, states: Arrays) -> tuple[Array, Arrays]:
         interpreter, tensors = self.interpreter, self.tensors
@@ -55,3 +59,22 @@ class WholeStep:
         interpreter.invoke()
         outputs = interpreter.get_tensor(tensors.output)
         return outputs, tuple([interpreter.get_tensor(index) for index in tensors.states_out])
+
+
+def check_kernels(graph: Graph, backend: Backend) -> None:
+    """Refuses kernels that are known to compute a graph wrongly.
+
+    The XNNPACK in TensorFlow 2.21 multiplies int8 matrices that are both computed (attention) up to
+    150 steps wrongly; that in LiteRT 2.3 does not, nor do TensorFlow's own kernels.
+
+    Raises:
+      BackendError: says which kernels to take.
+    """
+    if (backend.name, backend.kernels) != ("tensorflow", "xnnpack"):
+        return
+    for operator in graph.operators:
+        if operator.name == "BATCH_MATMUL" and graph.tensors[operator.outputs[0]].dtype == "int8":
+            raise BackendError(
+                f"tensorflow {backend.version} computes this model's attention wrongly with "
+                "xnnpack kernels: take kernels 'builtin', or install ai-edge-litert"
+            )

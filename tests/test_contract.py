@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from edgecap.contract import bind
-from edgecap.errors import SpecError
+from edgecap.errors import BackendError, SpecError
 from edgecap.flatbuffer import Graph, Operator
+from edgecap.interpreter import Backend
 from edgecap.spec import ModelSpec
+from edgecap.steps import check_kernels
 from edgecap.streaming import StreamingModel
 from tests import handmade
 
@@ -186,3 +188,16 @@ def test_a_state_of_the_right_size_and_another_shape_is_refused(tmp_path: Path) 
     spec = with_state(model.spec, 0, shape=(1, handmade.WIDTH, handmade.STEPS))
     with pytest.raises(SpecError, match="state in 'memory'"):
         bind(model.bundle.graph, spec)
+
+
+def test_kernels_that_are_known_to_be_wrong_are_refused(demo_model: StreamingModel) -> None:
+    graph = demo_model.bundle.graph
+    product = graph.operators[-1]._replace(name="BATCH_MATMUL", outputs=(graph.inputs[0],))
+    attending = graph._replace(operators=(*graph.operators, product))
+    assert graph.tensors[graph.inputs[0]].dtype == "int8"
+    wrong = Backend("tensorflow", "2.21.0", "xnnpack", 1)
+    with pytest.raises(BackendError, match=r"tensorflow 2\.21\.0 .* take kernels 'builtin'"):
+        check_kernels(attending, wrong)
+    check_kernels(graph, wrong)
+    check_kernels(attending, Backend("tensorflow", "2.21.0", "builtin", 1))
+    check_kernels(attending, Backend("litert", "2.3.0", "xnnpack", 1))

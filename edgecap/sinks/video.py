@@ -40,7 +40,7 @@ class Video(Sink):
     the time that is written over each picture tells.
 
     After a SIGKILL or a power cut, ``.mkv`` (MPEG-4), ``.avi`` (Motion JPEG) and ``.webm`` (VP8)
-    can be played up to the last second or so; an ``.mp4`` cannot be played at all.
+    can be played up to the last second or two; an ``.mp4`` cannot be played at all.
 
     Args:
       path: replaced if it exists. With several cameras, the camera's name is added to the name.
