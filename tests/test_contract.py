@@ -192,9 +192,10 @@ def test_a_state_of_the_right_size_and_another_shape_is_refused(tmp_path: Path) 
 
 def test_kernels_that_are_known_to_be_wrong_are_refused(demo_model: StreamingModel) -> None:
     graph = demo_model.bundle.graph
-    product = graph.operators[-1]._replace(name="BATCH_MATMUL", outputs=(graph.inputs[0],))
+    image = graph.signatures["step"][0]["image"]
+    product = graph.operators[-1]._replace(name="BATCH_MATMUL", outputs=(image,))
     attending = graph._replace(operators=(*graph.operators, product))
-    assert graph.tensors[graph.inputs[0]].dtype == "int8"
+    assert graph.tensors[image].dtype == "int8"
     wrong = Backend("tensorflow", "2.21.0", "xnnpack", 1)
     with pytest.raises(BackendError, match=r"tensorflow 2\.21\.0 .* take kernels 'builtin'"):
         check_kernels(attending, wrong)
