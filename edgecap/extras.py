@@ -11,13 +11,20 @@ from typing import Any
 from edgecap.errors import MissingDependencyError
 from edgecap.native import native_stderr_to_log
 
+# Kept once it is imported: to look for it takes half as long as to resize a frame.
+_cv2: Any = None
+
 
 def require_cv2(purpose: str) -> Any:
     """OpenCV, or an error that says how to get it."""
+    global _cv2  # noqa: PLW0603
+    if _cv2 is not None:
+        return _cv2
     # Its decoders write to stderr on their own; what matters comes back as an error of ours.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    return _require("cv2", "OpenCV", "camera", purpose)
+    _cv2 = _require("cv2", "OpenCV", "camera", purpose)
+    return _cv2
 
 
 def require_mqtt(purpose: str) -> Any:
