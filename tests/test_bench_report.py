@@ -9,56 +9,15 @@ import pytest
 
 from edgecap.benchmark import from_dict
 from edgecap.benchmark.reference import MACS, Reference
-from edgecap.benchmark.report import (
-    Bench,
-    Block,
-    ClosedLoop,
-    Compute,
-    Environment,
-    Memory,
-    Model,
-    Moment,
-    Runtime,
-    Steady,
-)
 from edgecap.benchmark.times import times
 from edgecap.errors import SpecError
 from edgecap.flatbuffer import read_graph
+from tests.bench_documents import DOCUMENTS, bench
 
 
-def made() -> Bench:
-    """A document with every kind of field, given and not."""
-    taken = times(np.arange(1.0, 1001.0))
-    moment = Moment(frequencies_mhz=(1500.0, 1500.0), throttled=("under-voltage",))
-    return Bench(
-        command="edgecap bench demo",
-        taken="2026-01-01T00:00:00Z",
-        model=Model("a.tflite", "a", "0" * 64, 1, "int8", "classification", "96x96", 12.0),
-        runtime=Runtime("litert", "2.3.0", "xnnpack", 1),
-        environment=Environment(
-            "cpu",
-            ("avx2",),
-            2,
-            "x86_64",
-            "Linux",
-            None,
-            24e3,
-            "3.11",
-            {"numpy": "2"},
-            moment,
-            moment,
-        ),
-        closed=ClosedLoop(
-            "640x480", 1.0, 9.0, taken, {"invoke": taken}, (Block(0.0, 9, 100.0, 44.0),)
-        ),
-        steady=Steady(0.3, 100.0, 101.0, 1.01),
-        memory=Memory(None, 30.0, 31.0, 32.0),
-        compute=Compute(None, None, 370.0, None),
-    )
-
-
-def test_a_document_is_read_as_it_was_written() -> None:
-    document = made()
+@pytest.mark.parametrize("name", sorted({*DOCUMENTS} - {"absurd"}))
+def test_a_document_is_read_as_it_was_written(name: str) -> None:
+    document = DOCUMENTS[name]()
     assert from_dict(json.loads(json.dumps(document.to_dict()))) == document
 
 
@@ -76,7 +35,7 @@ def test_a_document_is_read_as_it_was_written() -> None:
 )
 def test_another_document_is_refused(change: dict[str, object], said: str) -> None:
     with pytest.raises(SpecError, match=said):
-        from_dict(json.loads(json.dumps(made().to_dict() | change)))
+        from_dict(json.loads(json.dumps(bench().to_dict() | change)))
 
 
 def test_a_percentile_needs_ten_samples_beyond_it() -> None:
