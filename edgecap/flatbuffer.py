@@ -245,9 +245,13 @@ def _operator_name(code: Table) -> str:
     return _OPERATORS.get(number, f"OP_{number}")
 
 
+# A model has thousands of these: their formats are parsed once.
+_UINT16, _INT32, _UINT32 = (struct.Struct(layout).unpack_from for layout in ("<H", "<i", "<I"))
+
+
 def _u32(data: bytes, position: int) -> int:
-    (value,) = struct.unpack_from("<I", data, position)
-    return int(value)
+    value: int = _UINT32(data, position)[0]
+    return value
 
 
 class Reader:
@@ -269,18 +273,18 @@ class Table:
     def __init__(self, reader: Reader, position: int) -> None:
         self._reader, self._data, self._position = reader, reader.data, position
         data = reader.data
-        (distance,) = struct.unpack_from("<i", data, position)
+        (distance,) = _INT32(data, position)
         self._vtable = position - distance
         if self._vtable < 0:
             raise IndexError(f"a table at {position} points before the file")
-        (self._vtable_size,) = struct.unpack_from("<H", data, self._vtable)
+        (self._vtable_size,) = _UINT16(data, self._vtable)
 
     def position_of(self, number: int) -> int | None:
         """The position of a field, or ``None`` where it is left at its default."""
         slot = 4 + 2 * number
         if slot + 2 > self._vtable_size:
             return None
-        (offset,) = struct.unpack_from("<H", self._data, self._vtable + slot)
+        (offset,) = _UINT16(self._data, self._vtable + slot)
         return self._position + offset if offset else None
 
     def number(self, field: int, layout: str) -> int:

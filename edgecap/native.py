@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import threading
+
+# What threading itself gives out, without the rest of it: a cold start waits for every module.
+from _thread import RLock
 from collections.abc import Iterator
 from typing import IO
 
 _STDOUT, _STDERR = 1, 2
-_lock = threading.RLock()
+_lock = RLock()
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from edgecap.events import Event, EventDetector
 Values = np.ndarray[Any, np.dtype[np.float32]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """The answer to one frame; each task adds its own.
 
@@ -32,7 +32,7 @@ class Prediction:
     settled: bool = field(default=True, kw_only=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClassPrediction(Prediction):
     """The answer of a classifier.
 
@@ -51,7 +51,7 @@ class ClassPrediction(Prediction):
         return self.events[0] if self.events else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MultiLabelPrediction(Prediction):
     """The answer of a model whose labels do not exclude each other.
 
@@ -67,7 +67,7 @@ class MultiLabelPrediction(Prediction):
     active: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RegressionPrediction(Prediction):
     """The answer of a model that measures; it has no events.
 

@@ -7,6 +7,7 @@ here; nothing is read off the graph by position or by guess.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 import math
@@ -314,10 +315,16 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     return value
 
 
+@functools.cache
+def _types(kind: type) -> dict[str, Any]:
+    """Of each field; annotations are text until they are looked up."""
+    return typing.get_type_hints(kind)
+
+
 def _convert_fields(kind: type, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise SpecError(f"{where}: expected an object; got {value!r}")
-    types = typing.get_type_hints(kind)
+    types = _types(kind)
     fields = {f.name: f for f in dataclasses.fields(kind)}
     unknown = sorted(set(value) - set(fields))
     if unknown:

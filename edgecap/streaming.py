@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import threading
+from _thread import allocate_lock
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -85,8 +86,7 @@ class StreamingModel:
         whole = WholeStep(bundle, threads=threads, kernels=kernels, backend=backend)
         self._step: WholeStep | CutStep = whole
         self._backend = whole.backend
-        self._digest = _digest(bundle)
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._preprocess = Preprocessor(bundle.spec.input)
         self._activation = activation(bundle.spec.output)
 
@@ -100,10 +100,12 @@ class StreamingModel:
         """The file's parts."""
         return self._bundle
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the flatbuffer, labels and task: what the states and outputs mean."""
-        return self._digest
+        digest = hashlib.sha256(self._bundle.model)
+        digest.update("\n".join((self.spec.task, *self.spec.labels)).encode())
+        return digest.hexdigest()
 
     @property
     def backend(self) -> Backend:
@@ -384,9 +386,3 @@ def load(
       BackendError: no TFLite runtime is installed, or it refuses the model.
     """
     return StreamingModel(read_bundle(path), threads=threads, kernels=kernels, backend=backend)
-
-
-def _digest(bundle: Bundle) -> str:
-    digest = hashlib.sha256(bundle.model)
-    digest.update("\n".join((bundle.spec.task, *bundle.spec.labels)).encode())
-    return digest.hexdigest()
