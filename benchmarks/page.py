@@ -41,6 +41,7 @@ SECTIONS: tuple[tuple[str, Section], ...] = (
     ("Many streams on one model", page_running.streams),
     ("The gate: compute that follows the scene", page_running.gate),
     ("The live loop", page_running.live),
+    ("Which resize", page_running.resizing),
     ("Start, and what a step costs beside the interpreter", page_running.startup),
     ("Instructions per frame", page_rest.instructions),
     ("Is it slower? `edgecap bench --compare`", page_rest.compare),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from page_data import Results, percent, table, time_us, verdict
+from page_data import MISSING, Results, percent, table, time_us, verdict
 from page_pictures import ACCENT, GREEN, MUTED, WARM, Picture, titled
 
 Pictures = dict[str, Picture]
@@ -184,6 +184,38 @@ def long_runs(results: Results, pictures: Pictures) -> str:
             "(the dotted line), with JSON lines and the flight recorder on.",
             "",
             table(["", "first tenth", "last tenth", "change", "bar"], rows),
+            "",
+            taken.origin,
+        ]
+    )
+
+
+def resizing(results: Results, pictures: Pictures) -> str:
+    """What each way to resize costs, and how many clips a model trained with one gets right."""
+    taken = results.get("resize")
+    if taken is None:
+        return results.not_taken("resize", "python benchmarks/resize.py FOLDS DATA")
+    costs, answers = taken.result["cost_us"], taken.result["answers"]
+    names = list(next(iter(costs.values())))
+    rows = [
+        [
+            name.replace("_", " "),
+            *(time_us(found[name]) for found in costs.values()),
+            percent(answers[name]["accuracy"]) if name in answers else MISSING,
+        ]
+        for name in names
+    ]
+    heads = ["way", *(f"to {size}" for size in costs), f"right of {answers['clips']} clips"]
+    trained = taken.result["trained_with"]
+    return "\n".join(
+        [
+            f"From {taken.result['from']}, one thread. `linear rows` is what edgecap does: the "
+            "same bytes as `linear`, of fewer rows where a whole odd number of them falls on one. "
+            f"The clips are of the gestures' folds, answered by int8 models trained with "
+            f"`{trained}`; a model trained with another way might do better with it, which was not "
+            "tried.",
+            "",
+            table(heads, rows),
             "",
             taken.origin,
         ]

@@ -20,7 +20,7 @@ from edgecap.benchmark.page import page
 from tests.devtools import Browser, find_browser
 
 OUT = Path(__file__).with_name("bench.webp")
-DESK, PHONE, GAP = (1000, 1000), (390, 844), 24
+DESK, PHONE, GAP = (1180, 1000), (390, 844), 24
 
 
 def main() -> None:
