@@ -21,7 +21,7 @@ from edgecap.benchmark.report import Block
 from edgecap.benchmark.stages import STAGES
 from edgecap.cli import bench as verb
 from edgecap.cli import cli
-from tests import handmade, test_bench_report
+from tests import bench_documents, handmade
 from tests.processes import children, is_alive, wait_for
 
 SHORT = ("--seconds", "0.5", "--cold-runs", "0", "--no-open", "--threads-up-to", "1")
@@ -159,7 +159,7 @@ def made(path: Path, *, slower: float = 1.0, seed: int = 0) -> Path:
         Block(0.1 * n, 200, float(200.0 * slower * a), float(45.0 * b))
         for n, (a, b) in enumerate(noise)
     )
-    whole = test_bench_report.made()
+    whole = bench_documents.bench()
     closed = dataclasses.replace(whole.closed, seconds=40.0, blocks=blocks)
     path.write_text(json.dumps(dataclasses.replace(whole, closed=closed).to_dict()))
     return path

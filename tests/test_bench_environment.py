@@ -21,8 +21,8 @@ from edgecap.benchmark import cpu, firmware
 from edgecap.benchmark.environment import Watch, versions
 from edgecap.benchmark.occupancy import occupancy, quota
 from edgecap.benchmark.report import from_dict
+from tests.bench_documents import bench as made
 from tests.processes import LIMIT_S, wait_for
-from tests.test_bench_report import made
 
 FOUR = frozenset(range(4))
 linux = pytest.mark.skipif(

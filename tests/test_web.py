@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import edgecap.sinks.web.pictures
+from edgecap import extras
 from edgecap.errors import MissingDependencyError, SinkError
 from edgecap.notices import Notice
 from edgecap.sinks.web import WebPage
@@ -258,6 +259,8 @@ def test_write_takes_microseconds_while_viewers_look_on() -> None:
 
 
 def test_without_opencv_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    # It may have been imported, and kept, by a test before.
+    monkeypatch.setattr(extras, "_cv2", None)
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(MissingDependencyError, match=r"web page.*extra 'camera'"):
         WebPage(port=0)
