@@ -32,8 +32,11 @@ from tests.processes import wait_for
 def record(
     folder: Path, model: StreamingModel, settings: Settings = SHORT, **stream: Any
 ) -> tuple[list[Path], list[ClassPrediction]]:
-    """A scene with three gestures, recorded; the tapes and all predictions."""
-    recorder = FlightRecorder(folder, settings)
+    """A scene with three gestures, recorded; the tapes and all predictions.
+
+    It is stepped far faster than a camera would: the recorder must be patient with the disk.
+    """
+    recorder = FlightRecorder(folder, settings, patient=True)
     stepped = model.stream(**stream)
     recorder.attach(stepped)
     predictions = step_all(stepped, scene_frames(model))
@@ -91,7 +94,7 @@ def test_large_frames_are_kept_at_the_models_size(
 ) -> None:
     pytest.importorskip("cv2")
     large = [np.repeat(np.repeat(f, 3, 0), 4, 1) for f in scene_frames(demo_model)]
-    recorder = FlightRecorder(tmp_path, SHORT)
+    recorder = FlightRecorder(tmp_path, SHORT, patient=True)
     watched, plain = demo_model.stream(EAGER), demo_model.stream(EAGER)
     recorder.attach(watched)
     for one, other in zip(step_all(watched, large), step_all(plain, large), strict=True):
@@ -105,7 +108,7 @@ def test_large_frames_are_kept_at_the_models_size(
 def test_a_buffer_that_is_used_again_does_not_change_what_was_kept(
     tmp_path: Path, demo_model: StreamingModel
 ) -> None:
-    recorder = FlightRecorder(tmp_path, SHORT)
+    recorder = FlightRecorder(tmp_path, SHORT, patient=True)
     stream = demo_model.stream()
     recorder.attach(stream)
     buffer = np.empty((96, 96, 3), np.uint8)
@@ -272,7 +275,7 @@ def test_what_came_is_written_when_no_more_frames_come(
 
 def test_a_run_tells_what_was_recorded(tmp_path: Path, demo_model: StreamingModel) -> None:
     told: list[Notice] = []
-    recorder = FlightRecorder(tmp_path, SHORT, told=told.append)
+    recorder = FlightRecorder(tmp_path, SHORT, patient=True, told=told.append)
     stream = demo_model.stream()
     recorder.attach(stream, "synthetic:")
     with edgecap.open_source("synthetic:seed=7,gestures=3", size=(96, 96)) as source:
@@ -375,7 +378,7 @@ def test_a_gated_stream_is_repeated_with_its_gate(
 def test_models_of_every_task_and_type_are_recorded(task: str, dtype: str, tmp_path: Path) -> None:
     decision = {} if task == "regression" else dataclasses.asdict(EAGER) | {"background": None}
     model = handmade.model(tmp_path / "model.tflite", task, dtype, **decision)
-    recorder = FlightRecorder(tmp_path / "tapes", SHORT)
+    recorder = FlightRecorder(tmp_path / "tapes", SHORT, patient=True)
     stream = model.stream()
     recorder.attach(stream)
     predictions = step_all(stream, list(handmade.images(40)))

@@ -38,7 +38,7 @@ BOUND = 50_000_000
 @pytest.fixture(scope="module")
 def tape_path(tmp_path_factory: pytest.TempPathFactory, demo_model: StreamingModel) -> Path:
     """One real recording."""
-    recorder = FlightRecorder(tmp_path_factory.mktemp("tapes"), SHORT)
+    recorder = FlightRecorder(tmp_path_factory.mktemp("tapes"), SHORT, patient=True)
     stream = demo_model.stream()
     recorder.attach(stream)
     step_all(stream, scene_frames(demo_model, gestures=1))
@@ -486,7 +486,7 @@ def test_two_recorders_do_not_watch_one_stream(tmp_path: Path, demo_model: Strea
 def test_the_camera_is_named_without_its_password(
     tmp_path: Path, demo_model: StreamingModel
 ) -> None:
-    recorder = FlightRecorder(tmp_path, SHORT)
+    recorder = FlightRecorder(tmp_path, SHORT, patient=True)
     stream = demo_model.stream()
     recorder.attach(stream, "rtsp://anna:secret@10.0.0.7/live?token=hidden")
     step_all(stream, scene_frames(demo_model, gestures=1))
