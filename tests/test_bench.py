@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from edgecap import __version__
 from edgecap.benchmark.children import run_python
 from edgecap.benchmark.closed import measure_closed, steady
 from edgecap.benchmark.cold import measure_cold
@@ -190,7 +191,7 @@ def test_another_edgecap_is_not_measured_by_mistake(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "edgecap.py").write_text("")
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(BackendError, match="imports another edgecap"):
         run_python("print('measured')")
 
@@ -219,3 +220,14 @@ def test_threads_are_compared_in_turns(
     assert rows[0].speed == 1
     assert all(row.p50_us > 0 and row.speed > 0 for row in rows)
     assert len(said) >= 3
+
+
+def test_a_new_process_does_not_take_the_package_that_lies_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a checkout whose package is installed elsewhere."""
+    (tmp_path / "edgecap").mkdir()
+    (tmp_path / "edgecap" / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    lines, _ = run_python("import edgecap\nprint(edgecap.__version__)")
+    assert lines == [__version__]

@@ -10,8 +10,12 @@ from pathlib import Path
 import edgecap
 from edgecap.errors import BackendError
 
-# The same package as here, though only at the end of the search path, where it costs no time.
-_FIND = "import sys\nsys.argv[1] in sys.path or sys.path.append(sys.argv[1])\n"
+# The same package as here, though only at the end of the search path, where it costs no time. The
+# current folder, which ``-c`` would search first, may be a checkout that is not what is installed.
+_FIND = """import sys
+if not sys.path[0]: del sys.path[0]
+sys.argv[1] in sys.path or sys.path.append(sys.argv[1])
+"""
 _WHICH = "\nimport edgecap\nprint(edgecap.__file__)\n"
 
 
