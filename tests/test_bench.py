@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+import edgecap
 from edgecap import __version__
 from edgecap.benchmark.children import run_python
 from edgecap.benchmark.closed import measure_closed, steady
@@ -191,6 +193,7 @@ def test_another_edgecap_is_not_measured_by_mistake(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "edgecap.py").write_text("")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "bin"), *sys.path])
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(BackendError, match="imports another edgecap"):
         run_python("print('measured')")
@@ -229,5 +232,20 @@ def test_a_new_process_does_not_take_the_package_that_lies_in_the_current_folder
     (tmp_path / "edgecap").mkdir()
     (tmp_path / "edgecap" / "__init__.py").write_text("raise SystemExit('the wrong one')")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "bin"), *sys.path])
+    lines, _ = run_python("import edgecap\nprint(edgecap.__version__)")
+    assert lines == [__version__]
+
+
+def test_a_new_process_takes_the_checkout_that_this_one_was_started_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As under ``python -m edgecap`` in a checkout, though the package is installed too."""
+    installed = tmp_path / "edgecap"
+    installed.mkdir()
+    (installed / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    root = Path(edgecap.__file__).resolve().parent.parent
+    monkeypatch.setattr(sys, "path", [str(root), *sys.path])
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     lines, _ = run_python("import edgecap\nprint(edgecap.__version__)")
     assert lines == [__version__]

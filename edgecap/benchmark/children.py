@@ -10,12 +10,14 @@ from pathlib import Path
 import edgecap
 from edgecap.errors import BackendError
 
-# The same package as here, though only at the end of the search path, where it costs no time. The
-# current folder, which ``-c`` would search first, may be a checkout that is not what is installed.
-_FIND = """import sys
+# ``-c`` searches the current folder first, which may be a checkout that is not what is installed.
+# The same package as here, then: at the end of the search path, where it costs no time, but first
+# where this process found it first, as under ``python -m edgecap`` in a checkout.
+_LAST = """import sys
 if not sys.path[0]: del sys.path[0]
 sys.argv[1] in sys.path or sys.path.append(sys.argv[1])
 """
+_FIRST = "import sys\nsys.path[:1] = [sys.argv[1], *filter(None, sys.path[:1])]\n"
 _WHICH = "\nimport edgecap\nprint(edgecap.__file__)\n"
 
 
@@ -28,8 +30,9 @@ def run_python(script: str, *arguments: str) -> tuple[list[str], float]:
     Raises:
       BackendError: it failed, or would have measured another edgecap than this one.
     """
-    root = str(Path(edgecap.__file__).parent.parent)
-    lines, lived_ms = _run(f"{_FIND}{script}{_WHICH}", root, *arguments)
+    root = Path(edgecap.__file__).resolve().parent.parent
+    find = _FIRST if Path(sys.path[0]).resolve() == root else _LAST
+    lines, lived_ms = _run(f"{find}{script}{_WHICH}", str(root), *arguments)
     here, there = Path(edgecap.__file__).resolve(), Path(lines.pop()).resolve()
     if here != there:
         raise BackendError(f"a new Python process imports another edgecap: {there}, not {here}")
