@@ -15,6 +15,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgecap.captioning import Caption as Caption
+    from edgecap.captioning import CaptionModel as CaptionModel
+    from edgecap.captioning import load_captioner as load_captioner
     from edgecap.decisions import DecisionSpec as DecisionSpec
     from edgecap.decisions import LabelDecision as LabelDecision
     from edgecap.errors import EdgecapError as EdgecapError
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Caption": "edgecap.captioning",
+    "CaptionModel": "edgecap.captioning",
     "ClassPrediction": "edgecap.predictions",
     "DecisionSpec": "edgecap.decisions",
     "EdgecapError": "edgecap.errors",
@@ -54,6 +59,7 @@ _HOMES = {
     "Stream": "edgecap.streaming",
     "StreamingModel": "edgecap.streaming",
     "load": "edgecap.streaming",
+    "load_captioner": "edgecap.captioning",
     "open_source": "edgecap.sources",
 }
 

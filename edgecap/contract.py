@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from edgecap.caption_spec import CAPTIONING
 from edgecap.errors import SpecError
 from edgecap.flatbuffer import Graph, Tensor
 from edgecap.spec import ModelSpec, TensorSpec
@@ -40,12 +41,12 @@ def bind(graph: Graph, spec: ModelSpec) -> StepTensors:
         shape, dtype, scale or zero-point; a state differs between its two sides; the graph hides
         state or control flow.
     """
-    hidden = sorted({o.name for o in graph.operators} & set(_FORBIDDEN))
-    hidden += [f"variable {tensor.name}" for tensor in graph.tensors if tensor.is_variable]
-    if hidden:
+    if spec.task == CAPTIONING:
         raise SpecError(
-            f"the graph must be one step without hidden state; found {', '.join(hidden)}"
+            f"{spec.name} is a captioning model, which streams nothing: ask it with 'edgecap "
+            "caption', 'edgecap run', or edgecap.load_captioner"
         )
+    check_nothing_hidden(graph)
     if graph.subgraphs != 1:
         raise SpecError(f"the graph must be one step; found {graph.subgraphs} subgraphs")
     if SIGNATURE not in graph.signatures:
@@ -53,19 +54,29 @@ def bind(graph: Graph, spec: ModelSpec) -> StepTensors:
         raise SpecError(f"expected a signature {SIGNATURE!r}; found {found}")
     inputs, outputs = graph.signatures[SIGNATURE]
     states = [state.name for state in spec.states]
-    _same_names("inputs", [spec.input.tensor.name, *states], list(inputs))
-    _same_names("outputs", [spec.output.tensor.name, *states], list(outputs))
-    _check(graph.tensors[inputs[spec.input.tensor.name]], spec.input.tensor, "input")
-    _check(graph.tensors[outputs[spec.output.tensor.name]], spec.output.tensor, "output")
+    same_names("inputs", [spec.input.tensor.name, *states], list(inputs))
+    same_names("outputs", [spec.output.tensor.name, *states], list(outputs))
+    check_tensor(graph.tensors[inputs[spec.input.tensor.name]], spec.input.tensor, "input")
+    check_tensor(graph.tensors[outputs[spec.output.tensor.name]], spec.output.tensor, "output")
     for state in spec.states:
-        _check(graph.tensors[inputs[state.name]], state, "state in")
-        _check(graph.tensors[outputs[state.name]], state, "state out")
+        check_tensor(graph.tensors[inputs[state.name]], state, "state in")
+        check_tensor(graph.tensors[outputs[state.name]], state, "state out")
     return StepTensors(
         image=inputs[spec.input.tensor.name],
         output=outputs[spec.output.tensor.name],
         states_in=tuple(inputs[name] for name in states),
         states_out=tuple(outputs[name] for name in states),
     )
+
+
+def check_nothing_hidden(graph: Graph) -> None:
+    """Raises ``SpecError`` where a graph keeps state to itself, or has control flow."""
+    hidden = sorted({o.name for o in graph.operators} & set(_FORBIDDEN))
+    hidden += [f"variable {tensor.name}" for tensor in graph.tensors if tensor.is_variable]
+    if hidden:
+        raise SpecError(
+            f"the graph must be one step without hidden state; found {', '.join(hidden)}"
+        )
 
 
 def tensor_spec(name: str, tensor: Tensor) -> TensorSpec:
@@ -85,15 +96,19 @@ def tensor_spec(name: str, tensor: Tensor) -> TensorSpec:
     )
 
 
-def _same_names(side: str, expected: list[str], found: list[str]) -> None:
+def same_names(
+    side: str, expected: list[str], found: list[str], *, signature: str = SIGNATURE
+) -> None:
+    """Raises ``SpecError`` unless a side of a signature has the spec's names."""
     if sorted(expected) != sorted(found):
         raise SpecError(
-            f"{side} of {SIGNATURE!r}: the spec names {', '.join(sorted(expected))}; "
+            f"{side} of {signature!r}: the spec names {', '.join(sorted(expected))}; "
             f"the graph has {', '.join(sorted(found))}"
         )
 
 
-def _check(tensor: Tensor, expected: TensorSpec, role: str) -> None:
+def check_tensor(tensor: Tensor, expected: TensorSpec, role: str) -> None:
+    """Raises ``SpecError`` unless a graph's tensor is what the spec says."""
     try:
         found = tensor_spec(expected.name, tensor)
     except SpecError as error:

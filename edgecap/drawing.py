@@ -95,7 +95,7 @@ def draw(image: Image, result: Result, labels: Sequence[str], overlay: Overlay) 
     Raises:
       MissingDependencyError: OpenCV is not installed.
     """
-    pen = _Pen(np.ascontiguousarray(image).copy(), require_cv2("to draw on pictures"))
+    pen = Pen(np.ascontiguousarray(image).copy(), require_cv2("to draw on pictures"))
     _head(pen, result, labels, overlay)
     for row, (text, good) in enumerate(reversed(overlay.recent)):
         pen.tag(text, _GREEN if good else _YELLOW, row)
@@ -128,8 +128,8 @@ def fitted(image: Image, size: tuple[int, int]) -> Image:
     return canvas
 
 
-class _Pen:
-    """Text and bars on one picture; sizes follow from the picture's."""
+class Pen:
+    """Text and bars on one RGB picture; sizes follow from the picture's."""
 
     def __init__(self, image: Image, cv2: Any) -> None:
         self.image, self._cv2 = image, cv2
@@ -192,7 +192,7 @@ class _Pen:
         self.text(text, 2 * self.margin, bottom - round(self.line * 0.28), _WHITE)
 
 
-def _head(pen: _Pen, result: Result, labels: Sequence[str], overlay: Overlay) -> None:
+def _head(pen: Pen, result: Result, labels: Sequence[str], overlay: Overlay) -> None:
     """The strip at the top: the answer on the left, camera and rate on the right."""
     prediction = result.prediction
     pen.shade(0, round(pen.line * 1.9))

@@ -41,6 +41,15 @@ def require_matplotlib(purpose: str) -> Any:
     return _require("matplotlib", "Matplotlib", "convert", purpose)
 
 
+def require_caption_scores(purpose: str) -> tuple[Any, Any, Any]:
+    """The modules of BLEU, ROUGE and CIDEr, or an error that says how to get them."""
+    bleu, rouge, cider = (
+        _require(f"pycocoevalcap.{name}.{name}", "pycocoevalcap", "captions", purpose)
+        for name in ("bleu", "rouge", "cider")
+    )
+    return bleu, rouge, cider
+
+
 def require_picamera2(purpose: str) -> Any:
     """The Raspberry Pi's camera package, or an error that says how to get it."""
     return _of_the_pi("picamera2", purpose)

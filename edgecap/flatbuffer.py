@@ -169,11 +169,12 @@ class Graph(NamedTuple):
         ]
 
 
-def read_graph(data: bytes) -> Graph:
-    """Reads the first subgraph of a TFLite flatbuffer.
+def read_graph(data: bytes, subgraph: int = 0) -> Graph:
+    """Reads one subgraph of a TFLite flatbuffer, and the signatures that lead to it.
 
     Args:
       data: the flatbuffer, without anything appended.
+      subgraph: its number.
 
     Raises:
       ModelFileError: not a TFLite flatbuffer, or damaged.
@@ -183,17 +184,17 @@ def read_graph(data: bytes) -> Graph:
             "expected a TFLite flatbuffer (bytes 4 to 7 read TFL3); this file is something else"
         )
     try:
-        return _read_model(Table(Reader(data), _u32(data, 0)))
+        return _read_model(Table(Reader(data), _u32(data, 0)), subgraph)
     except (struct.error, IndexError, UnicodeDecodeError, RecursionError) as error:
         raise ModelFileError(f"the TFLite flatbuffer is damaged: {error}") from error
 
 
-def _read_model(model: Table) -> Graph:
+def _read_model(model: Table, number: int) -> Graph:
     subgraphs = list(model.tables(2))
-    if not subgraphs:
-        raise ModelFileError("the TFLite flatbuffer is damaged: it has no subgraph")
+    if number >= len(subgraphs):
+        raise ModelFileError(f"the TFLite flatbuffer is damaged: it has no subgraph {number}")
     codes = [_operator_name(code) for code in model.tables(1)]
-    main = subgraphs[0]
+    main = subgraphs[number]
     tensors = tuple(_read_tensor(i, t) for i, t in enumerate(main.tables(0)))
     operators = tuple(
         Operator(codes[op.number(0, "<I")], op.numbers(1, "<i"), op.numbers(2, "<i"))
@@ -206,7 +207,7 @@ def _read_model(model: Table) -> Graph:
     signatures = {
         s.text(2): (_read_map(s, 0, len(tensors)), _read_map(s, 1, len(tensors)))
         for s in model.tables(7)
-        if s.number(4, "<I") == 0
+        if s.number(4, "<I") == number
     }
     inputs, outputs = main.numbers(1, "<i"), main.numbers(2, "<i")
     for index in (*inputs, *outputs):

@@ -16,8 +16,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from edgecap.caption_spec import CAPTIONING, CaptionSpec
 from edgecap.decisions import DecisionSpec as DecisionSpec  # noqa: PLC0414  # a part of the spec
 from edgecap.errors import SpecError
+from edgecap.tensor_spec import DTYPES as DTYPES  # noqa: PLC0414  # likewise
+from edgecap.tensor_spec import TensorSpec as TensorSpec  # noqa: PLC0414
+from edgecap.tensor_spec import one_of
 
 # Fields and values may join without a new number as long as files that lack them read as before:
 # an older edgecap refuses a task or activation that it does not know, in one line that names it.
@@ -27,56 +31,18 @@ SPEC_VERSION = 1
 #: labels a frame; one number a frame for each label.
 ACTIVATIONS = {"classification": "softmax", "multilabel": "sigmoid", "regression": "linear"}
 TASKS = tuple(ACTIVATIONS)
+# Not a task of streams: its outputs are words, and a picture is answered with a sentence.
+_CAPTION_ACTIVATION = "log_softmax"
 RESIZE_METHODS = ("linear", "area")
 FITS = ("stretch", "crop")
 COLORS = ("rgb",)
-DTYPES = ("int8", "uint8", "int16", "float32")
 #: The image's grid: real = (u8 − 128) / 127.5, stored as int8 = u8 − 128.
 CAMERA_SCALE = 1 / 127.5
-_INTEGER_LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
 
 # Guards against absurd values in a hostile file; far above anything that runs on a small computer.
 _MAX_SIDE = 4096
-_MAX_STATE_VALUES = 1 << 22
 _MAX_ROUNDS = 1000
 _MAX_INTEGER = 1 << 63
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """One tensor of the ``step`` signature.
-
-    Attributes:
-      name: the name in the signature.
-      shape: static shape, batch first.
-      dtype: one of ``int8``, ``uint8``, ``int16``, ``float32``.
-      scale, zero_point: real = scale · (q − zero_point); scale 0 for float tensors.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    scale: float = 0.0
-    zero_point: int = 0
-
-    def __post_init__(self) -> None:
-        where = f"tensor {self.name!r}"
-        _one_of(f"{where}: dtype", self.dtype, DTYPES)
-        if not self.shape or any(side < 1 for side in self.shape):
-            raise SpecError(f"{where}: expected a shape of positive sizes; got {self.shape}")
-        if math.prod(self.shape) > _MAX_STATE_VALUES * 16:
-            raise SpecError(f"{where}: the shape {self.shape} is too large to be meant")
-        quantized = self.dtype != "float32"
-        if quantized and not (math.isfinite(self.scale) and self.scale > 0):
-            raise SpecError(
-                f"{where}: expected a positive scale for {self.dtype}; got {self.scale}"
-            )
-        low, high = _INTEGER_LIMITS.get(self.dtype, (self.zero_point, self.zero_point))
-        if not low <= self.zero_point <= high:
-            raise SpecError(
-                f"{where}: expected a zero_point of {low} to {high} for {self.dtype}; "
-                f"got {self.zero_point}"
-            )
 
 
 @dataclass(frozen=True)
@@ -107,9 +73,9 @@ class InputSpec:
                 "input: expected the camera's grid, scale 1/127.5 and zero_point 0; got "
                 f"{self.tensor.scale} and {self.tensor.zero_point}"
             )
-        _one_of("input.color", self.color, COLORS)
-        _one_of("input.resize", self.resize, RESIZE_METHODS)
-        _one_of("input.fit", self.fit, FITS)
+        one_of("input.color", self.color, COLORS)
+        one_of("input.resize", self.resize, RESIZE_METHODS)
+        one_of("input.fit", self.fit, FITS)
 
     @property
     def height(self) -> int:
@@ -126,15 +92,16 @@ class OutputSpec:
 
     Attributes:
       tensor: ``(1, labels)``: logits, or the numbers themselves (regression), of any dtype.
-      activation: what the runtime applies to the real values: ``softmax``, ``sigmoid`` or
-        ``linear`` (nothing); it follows from the task.
+      activation: what the runtime applies to the real values: ``softmax``, ``sigmoid``,
+        ``linear`` (nothing) or ``log_softmax`` (captions); it follows from the task.
     """
 
     tensor: TensorSpec
     activation: str = "softmax"
 
     def __post_init__(self) -> None:
-        _one_of("output.activation", self.activation, tuple(ACTIVATIONS.values()))
+        allowed = (*ACTIVATIONS.values(), _CAPTION_ACTIVATION)
+        one_of("output.activation", self.activation, allowed)
         if len(self.tensor.shape) != 2 or self.tensor.shape[0] != 1:
             raise SpecError(f"output: expected a shape of (1, labels); got {self.tensor.shape}")
 
@@ -168,14 +135,18 @@ class ModelSpec:
 
     Attributes:
       name: for people.
-      task: what the outputs mean: ``classification``, ``multilabel`` or ``regression``.
-      rate_hz: frames a second that the model was trained at.
-      labels: one per output, unique: the classes, or for regression the names of the numbers.
+      task: what the outputs mean: ``classification``, ``multilabel``, ``regression`` or
+        ``captioning``.
+      rate_hz: frames a second that the model was trained at; of captions, those that a live
+        picture is shown at.
+      labels: one per output, unique: the classes, for regression the names of the numbers, for
+        captions the words.
       input, states, output: the ``step`` signature. Each state has this name on both sides; there
         may be any number of them, of any rank and size.
       decision: how scores become events.
       golden: tolerance of the recorded outputs.
       recipe: what is quantised how.
+      caption: how sentences are made of words, for captions alone.
       provenance: where the model comes from: data, command, seed, metrics, versions.
       digests: SHA-256 of the flatbuffer (``model``) and of each member of the zip tail but the
         spec itself; filled in when the file is written.
@@ -191,17 +162,20 @@ class ModelSpec:
     decision: DecisionSpec
     golden: GoldenSpec
     recipe: str
+    caption: CaptionSpec | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _one_of("task", self.task, TASKS)
+        one_of("task", self.task, (*TASKS, CAPTIONING))
+        if (self.caption is not None) != (self.task == CAPTIONING):
+            raise SpecError(f"caption: expected it for {CAPTIONING}, and for nothing else")
         if not (math.isfinite(self.rate_hz) and 0 < self.rate_hz <= 1000):
             raise SpecError(f"rate_hz: expected above 0, at most 1000; got {self.rate_hz}")
         check_labels(self.labels)
         if not self.name.isprintable() or not self.recipe.isprintable():
             raise SpecError("name and recipe: expected printable text")
-        expected = ACTIVATIONS[self.task]
+        expected = ACTIVATIONS.get(self.task, _CAPTION_ACTIVATION)
         if self.output.activation != expected:
             raise SpecError(
                 f"output.activation: expected {expected} for {self.task}; "
@@ -224,6 +198,8 @@ class ModelSpec:
         names = [state.name for state in self.states]
         if len(set(names)) != len(names):
             raise SpecError(f"states: expected unique names; got {_listed(names)}")
+        if self.caption is not None:
+            self.caption.check(outputs, names)
 
     def to_json(self) -> str:
         """The spec as JSON text; :meth:`from_json` reads it back equal.
@@ -233,6 +209,9 @@ class ModelSpec:
         """
         document = {"edgecap": SPEC_VERSION} | dataclasses.asdict(self)
         document["decision"] = self.decision.to_plain()
+        if self.caption is None:
+            # An edgecap that knows no captions reads all other models as before.
+            del document["caption"]
         try:
             return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         except (TypeError, ValueError) as error:
@@ -342,8 +321,3 @@ def _listed(names: Iterable[str]) -> str:
     """Names from a file, safe to show: quoted, line breaks escaped, not too many."""
     shown = [repr(name[:60]) for name in itertools.islice(names, 12)]
     return ", ".join(shown)
-
-
-def _one_of(where: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise SpecError(f"{where}: expected one of {', '.join(allowed)}; got {value!r}")

@@ -257,7 +257,8 @@ INFINITE = float("inf")
         (put("task", value="regression"), "linear for regression"),
         (put("output", "tensor", "shape", value=[3]), "output"),
         (put("output", "tensor", "shape", value=[2, 3]), "output"),
-        (put("task", value="captioning"), "task"),
+        (put("task", value="translation"), "task"),
+        (put("task", value="captioning"), "caption: expected it for captioning"),
         # Labels.
         (put("labels", value=["background", "open"]), "labels"),
         (put("labels", value=[]), "labels"),

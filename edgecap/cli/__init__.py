@@ -16,11 +16,12 @@ from edgecap import __version__
 _VERBS = {
     "demo": ("edgecap.cli.demo", "Watch the packaged model recognise a synthetic scene."),
     "run": ("edgecap.cli.run", "Stream a camera, video, folder or scene through a model."),
+    "caption": ("edgecap.cli.caption", "Tell pictures in a sentence each."),
     "info": ("edgecap.cli.info", "Show what is inside a model file."),
     "verify": ("edgecap.cli.verify", "Check that a file is intact and computes the same here."),
     "replay": ("edgecap.cli.replay", "Run a flight recording again and compare every byte."),
     "data": ("edgecap.cli.data", "Show what is in a folder of clips or a manifest."),
-    "train": ("edgecap.cli.train", "Train a model on clips or synthetic scenes."),
+    "train": ("edgecap.cli.train", "Train a model on clips, synthetic scenes or captions."),
     "crossval": ("edgecap.cli.crossval", "Cross-validate: train, convert and measure every fold."),
     "convert": ("edgecap.cli.convert", "Quantise a trained run into one int8 model file."),
     "doctor": ("edgecap.cli.doctor", "Find where an int8 model's error arises."),

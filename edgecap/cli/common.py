@@ -149,3 +149,12 @@ def summary_line(result: dict[str, Any]) -> str:
         f"accuracy {result['accuracy'] * 100:.1f} % of {result['segments']} segments, macro F1 "
         f"{result['macro_f1']:.3f}"
     )
+
+
+def caption_line(scores: dict[str, Any]) -> str:
+    """The figures of captions, ``CaptionScores.to_dict()``, in one line."""
+    bleus = " / ".join(f"{scores[f'bleu_{n}']:.3f}" for n in (1, 2, 3, 4))
+    return (
+        f"BLEU-1 to 4 {bleus}, ROUGE-L {scores['rouge_l']:.3f}, CIDEr-D "
+        f"{scores['cider_d']:.3f} over {scores['images']} pictures"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -72,13 +73,23 @@ def command(
     """
     from edgecap.extras import require_convert
 
-    export = require_convert("edgecap_convert.export.convert", "to convert")
     line = f"edgecap convert {run} --out {out}"
     line += f" --recipe {recipe}" if recipe != "int8" else ""
     line += " --no-qat" if not qat else ""
     line += f" --max-loss {max_loss:g}" if max_loss is not None else ""
     line += f" --audit-frames {audit_frames}" if audit_frames is not None else ""
     line += f" --name {name}" if name else ""
+    captions = require_convert("edgecap_convert.captions.runs", "to convert")
+    if captions.is_caption_run(run):
+        if max_loss is not None or audit_frames is not None or resume:
+            raise click.UsageError("--max-loss, --audit-frames and --resume are not for captions")
+        export = require_convert("edgecap_convert.captions.convert", "to convert")
+        parity = export.convert_caption_run(
+            run, out, recipe=recipe, qat=qat, name=name, command=line
+        )
+        _tell_captions(parity, run, out, as_json)
+        return
+    export = require_convert("edgecap_convert.export.convert", "to convert")
     parity = export.convert(
         run,
         out,
@@ -103,3 +114,18 @@ def command(
         click.echo(f"tried {rung['recipe']}, {how}: {rung['loss']:.2f} points lost")
     click.echo(f"report: {Path(run) / 'parity.html'}")
     click.echo(f"{out}: {out.stat().st_size / 1000:.0f} kB; next: edgecap run {out} --source 0")
+
+
+def _tell_captions(parity: dict[str, Any], run: str, out: Path, as_json: bool) -> None:
+    from edgecap.extras import require_convert
+
+    if as_json:
+        print_json(parity)
+        return
+    card = require_convert("edgecap_convert.captions.card", "to convert")
+    click.echo(f"on the {parity['data']}, {parity['recordings']} pictures, beam {parity['beam']}:")
+    click.echo(table(card.score_table(parity)))
+    for sentence in card.sentences(parity):
+        click.echo(sentence)
+    click.echo(f"report: {Path(run) / 'parity.html'}")
+    click.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB; next: edgecap caption {out} IMAGE")

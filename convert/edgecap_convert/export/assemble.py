@@ -210,7 +210,7 @@ def open_model(model: bytes, spec: ModelSpec, **runtime: Any) -> StreamingModel:
 
 
 def _provenance(run: Run, parity: dict[str, Any], command: str) -> dict[str, Any]:
-    training = read_metrics(run)
+    training = read_metrics(run.path)
     return {
         "made by": f"edgecap {edgecap.__version__}",
         "commands": [*filter(None, [training.get("command", ""), command])],

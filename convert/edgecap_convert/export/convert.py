@@ -80,7 +80,7 @@ def convert(
     for path in (out, run.path / PARITY_FILE, run.path / PARITY_PAGE):
         check_writable(path)
     material = open_material(run.data, run.config, seed=run.seed, fold=run.fold)
-    recorded = read_metrics(run)["data"]
+    recorded = read_metrics(run.path)["data"]
     if material.summary() | {"name": run.data} != recorded:
         raise DataError(
             f"{run.data} is not what it was when {run.path} was trained (clips or classes came, "

@@ -34,7 +34,7 @@ def pack(model: Any) -> bytes:
 
 def code_of(model: Any, operator: Any) -> int:
     """Which builtin operator it is."""
-    return _number(model.operatorCodes[operator.opcodeIndex])
+    return number(model.operatorCodes[operator.opcodeIndex])
 
 
 def set_grid(tensor: Any, dtype: int, grid: Grid) -> None:
@@ -48,7 +48,7 @@ def set_grid(tensor: Any, dtype: int, grid: Grid) -> None:
 def code_index(model: Any, code: int, version: int) -> int:
     """The place of an operator code in the table, where it is added if it is missing."""
     entries = model.operatorCodes
-    known = [(_number(entry), entry.version) for entry in entries]
+    known = [(number(entry), entry.version) for entry in entries]
     if (code, version) not in known:
         entry = schema.OperatorCodeT()
         entry.builtinCode, entry.deprecatedBuiltinCode = code, min(code, 127)
@@ -100,5 +100,6 @@ def set_constant(model: Any, tensor: Any, values: npt.NDArray[np.float32]) -> No
     model.buffers.append(buffer)
 
 
-def _number(entry: Any) -> int:
+def number(entry: Any) -> int:
+    """The builtin operator that a code stands for."""
     return int(max(entry.builtinCode, entry.deprecatedBuiltinCode))

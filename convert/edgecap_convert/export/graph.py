@@ -10,7 +10,8 @@ import contextlib
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,34 @@ _CELL_OPERATORS = {
 }
 
 
+class Convertible(Protocol):
+    """What the converter needs of a network.
+
+    Attributes:
+      schedule: of its learnt ranges; ``None`` of a float network.
+      cell, float_head: see ``Network.quantized``.
+      weights: all its variables.
+    """
+
+    schedule: Any
+    cell: str
+    float_head: bool
+
+    @property
+    def weights(self) -> list[tf.Variable]: ...
+
+    @property
+    def head_weights(self) -> tuple[tf.Tensor, tf.Tensor]: ...
+
+    def converting(self) -> contextlib.AbstractContextManager[None]: ...
+
+
+#: Name of an input → its shape, of float32; or its shape and dtype.
+Inputs = Mapping[str, "tuple[int, ...] | tf.TensorSpec"]
+#: The inputs by name → the outputs by name.
+Function = Callable[..., dict[str, tf.Tensor]]
+
+
 def convert_step(network: Network) -> bytes:
     """Converts a fake-quantised network.
 
@@ -62,7 +91,8 @@ def convert_step(network: Network) -> bytes:
         return {LOGITS: logits, **state}
 
     shape = (1, encoder.height, encoder.width, 3)
-    return _convert(network, step, {IMAGE: shape, **network.state_shapes()})
+    inputs = {IMAGE: shape, **network.state_shapes()}
+    return convert_quantized(network, step, inputs, cells=network.config.lstm.layers)
 
 
 def convert_float(network: Network, form: str) -> bytes:
@@ -81,14 +111,8 @@ def convert_float(network: Network, form: str) -> bytes:
         logits, state = network.step(image, state)
         return {LOGITS: logits, **state}
 
-    def configure(converter: tf.lite.TFLiteConverter) -> None:
-        if form != "float32":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if form == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-
     shape = (1, encoder.height, encoder.width, 3)
-    return _flatbuffer(network, step, {IMAGE: shape, **network.state_shapes()}, configure)
+    return convert_unquantized(network, step, {IMAGE: shape, **network.state_shapes()}, form)
 
 
 def convert_recurrent(network: Network) -> bytes:
@@ -105,7 +129,8 @@ def convert_recurrent(network: Network) -> bytes:
         logits, state = network.step_features(network.requantize_features(features), state)
         return {LOGITS: logits, **state}
 
-    return _convert(network, step, {FEATURES: (1, network.view.feature_width), **states})
+    inputs = {FEATURES: (1, network.view.feature_width), **states}
+    return convert_quantized(network, step, inputs, cells=network.config.lstm.layers)
 
 
 class Int8Encoder:
@@ -121,8 +146,8 @@ class Int8Encoder:
         def encode(image: tf.Tensor) -> dict[str, tf.Tensor]:
             return {GRID: network.encode(image)}
 
-        model = _convert(
-            network, encode, {IMAGE: (1, encoder.height, encoder.width, 3)}, float_layers=0
+        model = convert_quantized(
+            network, encode, {IMAGE: (1, encoder.height, encoder.width, 3)}, cells=0
         )
         graph = read_graph(model)
         inputs, outputs = graph.signatures[SIGNATURE]
@@ -141,13 +166,26 @@ class Int8Encoder:
         return np.stack(grids)
 
 
-def _convert(
-    network: Network,
-    step: Callable[..., dict[str, tf.Tensor]],
-    inputs: dict[str, tuple[int, ...]],
+def convert_quantized(
+    network: Convertible,
+    function: Callable[..., dict[str, tf.Tensor]],
+    inputs: Inputs,
     *,
-    float_layers: int | None = None,
+    cells: int,
 ) -> bytes:
+    """Converts a function of a fake-quantised network, whose floats come in and go out as int8.
+
+    Args:
+      network: its ranges are learnt.
+      function: the inputs by name → the outputs by name. inputs: see ``Inputs``.
+      cells: how many cell states it carries; these may be float.
+
+    Returns:
+      A flatbuffer with the signature ``step``.
+
+    Raises:
+      ConfigError: the network is not quantised, or the converter left float where none may be.
+    """
     if network.schedule is None:
         raise ConfigError("expected a quantised network; call .quantized() and learn its ranges")
 
@@ -157,26 +195,41 @@ def _convert(
         converter.inference_output_type = tf.int8
 
     with network.converting():
-        model = _flatbuffer(network, step, inputs, configure)
+        model = _flatbuffer(network, function, inputs, configure)
     graph = read_graph(model)
-    layers = network.config.lstm.layers if float_layers is None else float_layers
-    _check_float(graph, layers=layers)
+    _check_float(graph, cells=cells)
     _check_biases(model, graph)
     model = make_softmax_portable(model)
-    if layers and network.cell != "float32":
+    if cells and network.cell != "float32":
         model = make_cell_integer(model, network.cell)
     if network.float_head and LOGITS in graph.signatures[SIGNATURE][1]:
-        head = network.memory.head
-        model = make_head_float(
-            model, LOGITS, head.folded_kernel().numpy(), head.folded_bias().numpy()
-        )
+        kernel, bias = network.head_weights
+        model = make_head_float(model, LOGITS, kernel.numpy(), bias.numpy())
     return model
 
 
+def convert_unquantized(
+    network: Convertible, function: Function, inputs: Inputs, form: str
+) -> bytes:
+    """Converts a function of a float network.
+
+    Args:
+      network, function, inputs: as for :func:`convert_quantized`. form: see ``convert_float``.
+    """
+
+    def configure(converter: tf.lite.TFLiteConverter) -> None:
+        if form != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if form == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+
+    return _flatbuffer(network, function, inputs, configure)
+
+
 def _flatbuffer(
-    network: Network,
-    step: Callable[..., dict[str, tf.Tensor]],
-    inputs: dict[str, tuple[int, ...]],
+    network: Convertible,
+    function: Function,
+    inputs: Inputs,
     configure: Callable[[tf.lite.TFLiteConverter], None],
 ) -> bytes:
     """One call of the converter."""
@@ -184,9 +237,16 @@ def _flatbuffer(
     # The saved module must reach every variable that the function captures; the network itself
     # would be traced layer by layer.
     module.reached = network.weights
-    module.step = tf.function(step)
+    module.step = tf.function(function)
     signature = module.step.get_concrete_function(
-        **{name: tf.TensorSpec(shape, name=name) for name, shape in inputs.items()}
+        **{
+            name: tf.TensorSpec(
+                given.shape if isinstance(given, tf.TensorSpec) else given,
+                given.dtype if isinstance(given, tf.TensorSpec) else tf.float32,
+                name=name,
+            )
+            for name, given in inputs.items()
+        }
     )
     with tempfile.TemporaryDirectory() as folder, _quiet():
         tf.saved_model.save(module, folder, signatures={SIGNATURE: signature})
@@ -197,9 +257,9 @@ def _flatbuffer(
         return bytes(converter.convert())
 
 
-def _check_float(graph: Graph, *, layers: int) -> None:
+def _check_float(graph: Graph, *, cells: int) -> None:
     """Counts float operators: the converter falls back without a word."""
-    expected = {name: count * layers for name, count in _CELL_OPERATORS.items() if layers}
+    expected = {name: count * cells for name, count in _CELL_OPERATORS.items() if cells}
     found: dict[str, int] = {}
     for operator in graph.operators:
         if graph.tensors[operator.outputs[0]].dtype == "float32":

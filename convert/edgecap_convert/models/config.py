@@ -22,16 +22,18 @@ class _Encoder(NamedTuple):
       published: width multipliers that have ImageNet weights.
       scales: other width multipliers exist too.
       smallest: least height and width in pixels.
+      last_conv: there is a last convolution that can be kept.
     """
 
     published: tuple[float, ...]
     scales: bool = True
     smallest: int = MIN_SIZE
+    last_conv: bool = False
 
 
 _ENCODERS = {
     "mobilenet_v1": _Encoder((0.25, 0.5, 0.75, 1.0)),
-    "mobilenet_v2": _Encoder((0.35, 0.5, 0.75, 1.0, 1.3, 1.4)),
+    "mobilenet_v2": _Encoder((0.35, 0.5, 0.75, 1.0, 1.3, 1.4), last_conv=True),
     "mobilenet_v3_small": _Encoder((0.75, 1.0)),
     "mobilenet_v3_large": _Encoder((0.75, 1.0)),
     "mobilenet_v3_small_minimalistic": _Encoder((1.0,)),
@@ -55,6 +57,9 @@ class EncoderConfig:
         75).
       stride: input pixels per cell of the output grid where the network is cut: 8, 16 or 32.
         16 keeps motion readable; 32 loses most of it.
+      last_conv: keep the last convolution of the network as well, which is blown up for the
+        classifier (MobileNetV2: 1280 channels instead of 320): what is in the picture rather than
+        where. Needs a stride of 32.
       weights: ``"imagenet"`` (downloaded by tf-keras), a path to weights in the layout of Keras
         Applications without top, or ``None`` for random ones.
     """
@@ -64,6 +69,7 @@ class EncoderConfig:
     height: int = 96
     width: int = 96
     stride: int = 16
+    last_conv: bool = False
     weights: str | None = None
 
     def __post_init__(self) -> None:
@@ -75,6 +81,12 @@ class EncoderConfig:
         if self.stride not in STRIDES:
             raise ConfigError(
                 f"encoder.stride: expected one of {', '.join(map(str, STRIDES))}; got {self.stride}"
+            )
+        if self.last_conv and not (kind.last_conv and self.stride == 32):
+            able = ", ".join(name for name, each in _ENCODERS.items() if each.last_conv)
+            raise ConfigError(
+                f"encoder.last_conv: expected {able} at a stride of 32; got {self.name} at "
+                f"{self.stride}"
             )
         if not 0 < self.alpha <= _WIDEST:
             raise ConfigError(

@@ -225,6 +225,11 @@ class Network(tf.Module):
         return [weight for part in self._parts for weight in part.weights]
 
     @property
+    def head_weights(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Kernel ``(U, outputs)`` and bias ``(outputs,)`` of the one dense layer that answers."""
+        return self.memory.head.folded_kernel(), self.memory.head.folded_bias()
+
+    @property
     def trainable_weights(self) -> list[tf.Variable]:
         """The variables that gradients move, in a fixed order."""
         return [weight for part in self._parts for weight in part.trainable_weights]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -45,7 +46,19 @@ def check_states(graph: Graph) -> None:
             "states are not in pairs: expected one input and one output that have no partner; "
             f"got {', '.join(alone[0])} and {', '.join(alone[1])}"
         )
-    for name in sorted(set(inputs) & set(outputs)):
+    check_carried(graph, sorted(set(inputs) & set(outputs)))
+
+
+def check_carried(graph: Graph, names: Iterable[str]) -> None:
+    """States of these names come in and go out on one grid.
+
+    Raises:
+      ParityError: one has one side only, or its sides differ.
+    """
+    inputs, outputs = graph.signatures[SIGNATURE]
+    for name in names:
+        if name not in inputs or name not in outputs:
+            raise ParityError(f"state {name}: expected it to come in and to go out")
         sides = [graph.tensors[side[name]] for side in (inputs, outputs)]
         given, following = [(t.shape, t.dtype, t.scales, t.zero_points) for t in sides]
         if given != following:
@@ -115,17 +128,10 @@ def judge(steps: dict[str, Any]) -> list[Gate]:
     Args:
       steps: of ``record.measure_steps``.
     """
-    gates = []
-    for name, found in steps["each_step"]["tensors"].items():
-        mean = found["mean"]
-        gates.append(
-            Gate(
-                f"{name}, each step from the same state",
-                f"mean error of at most {_MEAN_STEPS:g} steps",
-                f"{mean:.3g}",
-                mean <= _MEAN_STEPS,
-            )
-        )
+    gates = [
+        judge_step(f"{name}, each step from the same state", found["mean"])
+        for name, found in steps["each_step"]["tensors"].items()
+    ]
     within = steps["recurrent"]["within_one"]
     gates.append(
         Gate(
@@ -135,16 +141,19 @@ def judge(steps: dict[str, Any]) -> list[Gate]:
             within >= _RECURRENT_WITHIN_ONE,
         )
     )
-    off = steps["free_running"]["off_share"]
-    gates.append(
-        Gate(
-            "outputs, running freely",
-            f"rms error of at most {_OFF_SHARE:g} of their deviation",
-            f"{off:.3g}",
-            off <= _OFF_SHARE,
-        )
-    )
-    return gates
+    return [*gates, judge_outputs(steps["free_running"]["off_share"])]
+
+
+def judge_step(name: str, mean: float) -> Gate:
+    """Holds a tensor's mean error, in steps, against the tolerance."""
+    bar = f"mean error of at most {_MEAN_STEPS:g} steps"
+    return Gate(name, bar, f"{mean:.3g}", mean <= _MEAN_STEPS)
+
+
+def judge_outputs(off_share: float) -> Gate:
+    """Holds the outputs' error, running freely, against the tolerance."""
+    bar = f"rms error of at most {_OFF_SHARE:g} of their deviation"
+    return Gate("outputs, running freely", bar, f"{off_share:.3g}", off_share <= _OFF_SHARE)
 
 
 def require(gates: list[dict[str, Any]]) -> None:

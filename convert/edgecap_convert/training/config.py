@@ -283,7 +283,7 @@ class TrainConfig:
         Raises:
           ConfigError: an unknown setting, or one of the wrong type or out of range.
         """
-        merged = _merge(cls().to_dict(), document)
+        merged = merge(cls().to_dict(), document)
         try:
             config = from_plain(cls, merged, where)
             _ = config.frames
@@ -309,22 +309,31 @@ def load_config(path: str | Path) -> TrainConfig:
     Raises:
       ConfigError: missing, no TOML, or a wrong setting.
     """
+    return TrainConfig.from_dict(read_toml(path), str(path))
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """What a TOML file holds.
+
+    Raises:
+      ConfigError: missing, or no TOML.
+    """
     try:
         with Path(path).open("rb") as file:
-            document = tomllib.load(file)
+            return tomllib.load(file)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
-    return TrainConfig.from_dict(document, str(path))
 
 
-def _merge(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+def merge(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Plain data with what was given in place of the defaults, also inside tables."""
     merged = dict(defaults)
     for name, value in given.items():
         inner = defaults.get(name)
         if isinstance(inner, dict) and isinstance(value, dict):
-            merged[name] = _merge(inner, value)
+            merged[name] = merge(inner, value)
         else:
             merged[name] = value
     return merged

@@ -21,7 +21,7 @@ import platform
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -99,7 +99,7 @@ class Run:
         network = Network(
             dataclasses.replace(shape, encoder=dataclasses.replace(shape.encoder, weights=None))
         )
-        network.set_arrays(_read_arrays(self.path / WEIGHTS_FILE))
+        network.set_arrays(read_arrays(self.path / WEIGHTS_FILE))
         return network
 
     def quantized_network(self) -> Network:
@@ -108,7 +108,7 @@ class Run:
         Raises:
           ConfigError: the run was not converted, or not to integers, or the weights are damaged.
         """
-        arrays = _read_arrays(self.path / QUANTIZED_FILE)
+        arrays = read_arrays(self.path / QUANTIZED_FILE)
         recipe = recipe_named(self.converted_recipe())
         network = self.network().quantized(cell=recipe.cell, float_head=recipe.head == "float32")
         network.set_arrays(arrays)
@@ -120,14 +120,19 @@ class Run:
         Raises:
           ConfigError: the record of it is missing, damaged, or of an older version.
         """
-        path = self.path / PARITY_FILE
-        try:
-            return str(json.loads(path.read_text("utf-8"))["recipe"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                f"{path}: expected the record of a conversion with its recipe; got {error!r}. "
-                "Convert the run again"
-            ) from error
+        return converted_recipe(self.path)
+
+
+def converted_recipe(folder: Path) -> str:
+    """The recipe of the last conversion of the run in a folder; see ``Run.converted_recipe``."""
+    path = folder / PARITY_FILE
+    try:
+        return str(json.loads(path.read_text("utf-8"))["recipe"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{path}: expected the record of a conversion with its recipe; got {error!r}. "
+            "Convert the run again"
+        ) from error
 
 
 def claim_folder(path: Path) -> bool:
@@ -182,7 +187,7 @@ def is_finished(path: Path) -> bool:
 
 def write_settings(run: Run) -> None:
     """Writes ``config.json``."""
-    _write_json(run.path / CONFIG_FILE, settings(run) | {"versions": versions()})
+    write_json(run.path / CONFIG_FILE, settings(run) | {"versions": versions()})
 
 
 def settings(run: Run) -> dict[str, Any]:
@@ -234,7 +239,13 @@ def _differing(mine: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -
     return names
 
 
-def save_weights(path: Path, network: Network) -> None:
+class Weighty(Protocol):
+    """A network, as far as its weights go."""
+
+    def get_arrays(self) -> dict[str, np.ndarray]: ...
+
+
+def save_weights(path: Path, network: Weighty) -> None:
     """Writes all weights of a network as ``.npz``."""
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {**network.get_arrays()}
@@ -247,19 +258,19 @@ def save_results(
 ) -> None:
     """Writes weights, history and, last, metrics."""
     save_weights(run.path / WEIGHTS_FILE, network)
-    _write_json(run.path / HISTORY_FILE, [history.to_dict() for history in histories])
-    _write_json(run.path / METRICS_FILE, metrics)
+    write_json(run.path / HISTORY_FILE, [history.to_dict() for history in histories])
+    write_json(run.path / METRICS_FILE, metrics)
 
 
-def settle_split(run: Run, split: dict[str, Any]) -> None:
+def settle_split(folder: Path, data: str, split: dict[str, Any]) -> None:
     """Writes ``split.json``, or holds a run that was begun to the one that is there.
 
     Raises:
       DataError: the clips are not those that the run was begun with.
     """
-    path = run.path / SPLIT_FILE
+    path = folder / SPLIT_FILE
     if not path.is_file():
-        _write_json(path, split)
+        write_json(path, split)
         return
     try:
         begun_with = json.loads(path.read_text("utf-8"))
@@ -267,7 +278,7 @@ def settle_split(run: Run, split: dict[str, Any]) -> None:
         raise DataError(f"{path} is damaged: {error}") from error
     if begun_with != json.loads(json.dumps(split)):
         raise DataError(
-            f"{run.data} is not what it was when {run.path} was begun (clips came, went, changed "
+            f"{data} is not what it was when {folder} was begun (clips came, went, changed "
             "or were renamed): some would train and validate alike. Choose another folder with "
             "--out"
         )
@@ -307,13 +318,13 @@ def open_run(path: str | Path, *, finished: bool = True) -> Run:
         raise DataError(f"{folder / CONFIG_FILE} is damaged: {error}") from error
 
 
-def read_metrics(run: Run) -> dict[str, Any]:
-    """What ``metrics.json`` holds.
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """What the ``metrics.json`` of a run's folder holds.
 
     Raises:
       DataError: it is damaged.
     """
-    path = run.path / METRICS_FILE
+    path = folder / METRICS_FILE
     try:
         metrics = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -353,7 +364,12 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """What an ``.npz`` file holds.
+
+    Raises:
+      ConfigError: it is missing or damaged.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
@@ -364,6 +380,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise ConfigError(f"{path} is damaged: {error}") from error
 
 
-def _write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
+    """Writes plain data for people and programs."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, text.encode())

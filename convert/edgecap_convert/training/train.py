@@ -64,7 +64,7 @@ def train(
         finished = runs.open_run(out)
         runs.check_same(_run(out, config, data, seed, finished, fold), finished)
         workers.from_chief(_FINISHED)
-        return runs.read_metrics(finished)
+        return runs.read_metrics(finished.path)
     made = not resumed and runs.claim_folder(out)
     try:
         material = open_material(data, config, seed=seed, strict=strict, fold=fold)
@@ -75,7 +75,9 @@ def train(
             runs.write_settings(run)
         if isinstance(material, ClipData):
             fingerprint = material.summary()["fingerprint"]
-            runs.settle_split(run, material.split.to_dict() | {"fingerprint": fingerprint})
+            runs.settle_split(
+                run.path, run.data, material.split.to_dict() | {"fingerprint": fingerprint}
+            )
         # TensorFlow takes seconds to load: what is wrong with the data is told before.
         stages = require_convert("edgecap_convert.training.stages", "to train")
         workers.from_chief(_BEGUN)

@@ -31,6 +31,7 @@ class Family:
         lie in the order of Keras Applications.
       published: input shape and alpha → the network of Keras Applications with ImageNet weights.
       cuts: stride → the last layer kept.
+      last: the last layer of all, where ``last_conv`` asks for it.
       finish: network, whether it holds published weights → the network as it is used; changes
         those weights to read our image values, (u8 − 128) / 127.5.
     """
@@ -39,15 +40,15 @@ class Family:
     published: Callable[[Shape, float], keras.Model]
     cuts: Mapping[int, str]
     finish: Callable[[keras.Model, bool], keras.Model] = _as_it_is
+    last: str = ""
 
     def encoder(self, config: EncoderConfig) -> keras.Model:
         """The encoder, cut at the stride: see :func:`edgecap_convert.models.encoders`."""
         full = self.build((config.height, config.width, 3), config.alpha)
         self._load_weights(full, config)
         full = self.finish(full, config.weights is not None)
-        cut = keras.Model(
-            full.input, full.get_layer(self.cuts[config.stride]).output, name="encoder"
-        )
+        end = self.last if config.last_conv else self.cuts[config.stride]
+        cut = keras.Model(full.input, full.get_layer(end).output, name="encoder")
         for layer in cut.layers:
             if isinstance(layer, keras.layers.BatchNormalization) and config.weights is None:
                 layer.momentum = BATCH_NORM_MOMENTUM

@@ -28,4 +28,5 @@ V2 = Family(
     build=_v2,
     published=lambda shape, alpha: _v2(shape, alpha, "imagenet"),
     cuts={8: "block_5_add", 16: "block_12_add", 32: "block_16_project_BN"},
+    last="out_relu",
 )

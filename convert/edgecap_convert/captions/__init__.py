@@ -1,0 +1,1 @@
+"""Pictures told in sentences: training, quantisation and export of captioning networks."""
