@@ -12,7 +12,12 @@ import numpy as np
 
 from edgecap.extras import require_cv2
 from edgecap.notices import Notice
-from edgecap.predictions import ClassPrediction, MultiLabelPrediction, RegressionPrediction
+from edgecap.predictions import (
+    CaptionPrediction,
+    ClassPrediction,
+    MultiLabelPrediction,
+    RegressionPrediction,
+)
 from edgecap.preprocess import Image
 from edgecap.sinks.base import Result
 
@@ -60,7 +65,9 @@ class Captions:
     def take(self, result: Result) -> Overlay:
         """The overlay for a result; call it with every result, in order."""
         now_s = result.frame.timestamp_s
-        for event in result.prediction.events:
+        sentences = isinstance(result.prediction, CaptionPrediction)
+        # A sentence stands under the picture for as long as it is true.
+        for event in () if sentences else result.prediction.events:
             self._recent.append((now_s, f"{event.label} {event.kind}", event.kind == "start"))
         times_s = self._times_s
         if times_s and not 0 <= now_s - times_s[-1] < 5.0:
@@ -97,8 +104,11 @@ def draw(image: Image, result: Result, labels: Sequence[str], overlay: Overlay) 
     """
     pen = Pen(np.ascontiguousarray(image).copy(), require_cv2("to draw on pictures"))
     _head(pen, result, labels, overlay)
-    for row, (text, good) in enumerate(reversed(overlay.recent)):
-        pen.tag(text, _GREEN if good else _YELLOW, row)
+    lines = [(text, _GREEN if good else _YELLOW) for text, good in overlay.recent]
+    if isinstance(result.prediction, CaptionPrediction) and result.prediction.text:
+        lines += [(line, _BLUE) for line in pen.broken(result.prediction.text)]
+    for row, (text, color) in enumerate(reversed(lines)):
+        pen.tag(text, color, row)
     return pen.image
 
 
@@ -169,6 +179,17 @@ class Pen:
             text = text[:-1]
         return text + "..." if text else ""
 
+    def broken(self, text: str) -> list[str]:
+        """A text in lines that fit at the bottom, by words."""
+        lines: list[str] = []
+        for word in text.split():
+            longer = f"{lines[-1]} {word}" if lines else word
+            if lines and self.text_width(longer) <= self.width - 4 * self.margin:
+                lines[-1] = longer
+            else:
+                lines.append(word)
+        return lines
+
     def shade(self, top: int, bottom: int, left: int = 0, right: int | None = None) -> None:
         part = self.image[top:bottom, left:right]
         part[:] = (part * _SHADE).astype(np.uint8)
@@ -209,6 +230,8 @@ def _head(pen: Pen, result: Result, labels: Sequence[str], overlay: Overlay) -> 
         values = zip(labels, prediction.values.tolist(), strict=True)
         told = "  ".join(f"{label} {value:.3g}" for label, value in list(values)[:_MOST_VALUES])
         color, fraction = _BLUE, None
+    elif isinstance(prediction, CaptionPrediction):
+        told, color, fraction = "", _BLUE, None
     else:
         assert isinstance(prediction, (ClassPrediction, MultiLabelPrediction))
         active = prediction.active if isinstance(prediction, MultiLabelPrediction) else ()

@@ -21,7 +21,8 @@ _MAX_PIXELS = 1 << 28
 
 
 def read_image(path: str | Path) -> npt.NDArray[np.uint8]:
-    """Reads a picture: grey ones become RGB, transparent ones lie on black, 16 bits become 8.
+    """Reads a picture: grey ones become RGB, of transparent ones the colours are taken, 16 bits
+    become 8.
 
     Returns:
       ``(h, w, 3)`` uint8 RGB, turned as its EXIF says.

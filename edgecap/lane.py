@@ -5,19 +5,42 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from edgecap.events import Event
 from edgecap.health import Monitor
 from edgecap.notices import Notice
+from edgecap.preprocess import Image
 from edgecap.rate import RateGate, RateWatch
 from edgecap.sinks.base import Result
 from edgecap.sources.base import Frame
-from edgecap.streaming import Stream
+from edgecap.spec import ModelSpec
 
 DEFAULT_MAX_GAP_S = 2.0
 # A pause is no gap before this many frames are missing, however slow the model.
 _LEAST_GAP_PERIODS = 3
+
+
+class HasSpec(Protocol):
+    """A model, as far as a lane needs to know it."""
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+
+class FrameStream(Protocol):
+    """What takes in frames: an :class:`edgecap.Stream`, or one that stands in its place."""
+
+    @property
+    def model(self) -> HasSpec: ...
+
+    @property
+    def active(self) -> tuple[str, ...]: ...
+
+    # A Prediction; of which class follows from the task, which is data and no type.
+    def step(self, image: Image, timestamp_s: float) -> Any: ...
+
+    def reset(self) -> None: ...
 
 
 class Lane:
@@ -36,7 +59,7 @@ class Lane:
     def __init__(
         self,
         name: str,
-        stream: Stream[Any],
+        stream: FrameStream,
         *,
         live: bool,
         max_gap_s: float,

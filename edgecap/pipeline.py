@@ -6,17 +6,15 @@ import dataclasses
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from edgecap import systemd
 from edgecap.errors import ConfigError
 from edgecap.health import Health, Monitor
-from edgecap.lane import DEFAULT_MAX_GAP_S, Lane
+from edgecap.lane import DEFAULT_MAX_GAP_S, FrameStream, Lane
 from edgecap.notices import Notice
 from edgecap.sinks.base import RunInfo, Sink
 from edgecap.sources.base import Frame, Source
 from edgecap.sources.merged import LOOK_S, Merged
-from edgecap.streaming import Stream
 
 __all__ = ["DEFAULT_MAX_GAP_S", "Pipeline", "run"]
 
@@ -44,7 +42,7 @@ class Pipeline:
     def __init__(
         self,
         sources: Sequence[Source],
-        streams: Sequence[Stream[Any]],
+        streams: Sequence[FrameStream],
         sinks: Sequence[Sink] = (),
         *,
         max_frames: int | None = None,
@@ -167,7 +165,7 @@ class Pipeline:
 
 def run(
     source: Source,
-    stream: Stream[Any],
+    stream: FrameStream,
     sinks: Sequence[Sink] = (),
     *,
     max_frames: int | None = None,

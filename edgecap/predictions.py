@@ -78,6 +78,24 @@ class RegressionPrediction(Prediction):
     values: Values
 
 
+@dataclass(frozen=True, eq=False)
+class CaptionPrediction(Prediction):
+    """The answer to a frame of a live picture.
+
+    A sentence is an event: it starts with the frame that it was written about, and ends when
+    another is told in its place.
+
+    Attributes:
+      text: the sentence as it stands; empty before the first.
+      score: probability of a word of it, the geometric mean of them all; 0 before the first.
+      written: whether it was written about this very frame.
+    """
+
+    text: str
+    score: float
+    written: bool
+
+
 class Decider(Protocol):
     """Makes a stream's predictions, and remembers what smoothing and events need."""
 

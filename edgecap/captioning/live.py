@@ -3,32 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from edgecap.captioning.model import Caption, CaptionModel
 from edgecap.events import Event
-from edgecap.predictions import Prediction
+from edgecap.predictions import CaptionPrediction
 from edgecap.preprocess import Image
 
 DEFAULT_EVERY_S = 5.0
-
-
-@dataclass(frozen=True, eq=False)
-class CaptionPrediction(Prediction):
-    """The answer to a frame of a live picture.
-
-    A sentence is an event: it starts with the frame that it was written about, and ends when
-    another is told in its place.
-
-    Attributes:
-      text: the sentence as it stands; empty before the first.
-      score: probability of a word of it, the geometric mean of them all; 0 before the first.
-      written: whether it was written about this very frame.
-    """
-
-    text: str
-    score: float
-    written: bool
 
 
 class CaptionStream:
@@ -43,9 +24,13 @@ class CaptionStream:
     def __init__(
         self, model: CaptionModel, *, every_s: float = DEFAULT_EVERY_S, beam: int | None = None
     ) -> None:
-        self.model = model
+        self._model = model
         self._every_s, self._beam = every_s, beam
         self.reset()
+
+    @property
+    def model(self) -> CaptionModel:
+        return self._model
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -70,7 +55,7 @@ class CaptionStream:
         written = timestamp_s >= self._due_s or timestamp_s < self._due_s - self._every_s
         events: tuple[Event, ...] = ()
         if written:
-            caption = self.model.caption(image, beam=self._beam)
+            caption = self._model.caption(image, beam=self._beam)
             self._due_s = timestamp_s + self._every_s
             self._score = word_probability(caption)
             if caption.text != self._text:

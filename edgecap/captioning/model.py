@@ -264,7 +264,8 @@ class _Forks:
 
     def step(self, words: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         model, first = self._model, self.attention == []
-        rows, maps = [], []
+        rows: list[npt.NDArray[np.float32]] = []
+        maps: list[npt.NDArray[Any]] = []
         for k, word in enumerate(words[0].tolist()):
             if first and k:
                 # All begin alike.

@@ -108,7 +108,8 @@ def search(writer: Writer, pictures: int, settings: SearchSettings) -> list[list
     for length in range(1, settings.longest + 1):
         log_p = writer.step(words).astype(np.float64)
         log_p[:, :, list(settings.forbidden)] = -np.inf
-        parents = np.tile(np.arange(beam), (pictures, 1))
+        # A writer may keep what it was given.
+        words, parents = words.copy(), np.tile(np.arange(beam), (pictures, 1))
         for number, each in enumerate(found):
             if not each.done:
                 words[number], parents[number] = _advance(each, log_p[number], length, settings)

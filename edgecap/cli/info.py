@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgecap.cli.common import json_option, print_json, table
+
+if TYPE_CHECKING:
+    from edgecap.bundle import Bundle
 
 
 @click.command("info", short_help="Show what is inside a model file.")
@@ -25,16 +28,22 @@ def command(model: str, card: bool, as_json: bool) -> None:
     """
     from edgecap.assets import resolve_model
     from edgecap.bundle import read_bundle
+    from edgecap.captioning.contract import ENCODE_SUBGRAPH, bind_captions
     from edgecap.contract import bind
+    from edgecap.flatbuffer import read_graph
 
     path = resolve_model(model)
     bundle = read_bundle(path)
-    bind(bundle.graph, bundle.spec)
+    operators = bundle.graph.operator_counts()
+    if bundle.spec.caption is not None:
+        bind_captions(bundle)
+        operators += read_graph(bundle.model, ENCODE_SUBGRAPH).operator_counts()
+    else:
+        bind(bundle.graph, bundle.spec)
     if card:
         for line in bundle.card.splitlines():
             click.echo(_printable(line))
         return
-    operators = bundle.graph.operator_counts()
     if as_json:
         spec = json.loads(bundle.spec.to_json())
         print_json(
@@ -48,15 +57,26 @@ def command(model: str, card: bool, as_json: bool) -> None:
             }
         )
         return
+    _show(bundle, path.stat().st_size, operators)
+
+
+def _show(bundle: Bundle, size: int, operators: list[dict[str, Any]]) -> None:
     spec = bundle.spec
-    click.echo(f"{spec.name}: {spec.task}, {spec.recipe}, {path.stat().st_size / 1000:.0f} kB")
-    named = "values" if spec.task == "regression" else "labels"
-    click.echo(f"{named}     {', '.join(spec.labels)}")
+    click.echo(f"{spec.name}: {spec.task}, {spec.recipe}, {size / 1000:.0f} kB")
+    caption = spec.caption
+    if caption is not None:
+        click.echo(
+            f"words      {len(spec.labels)}, {caption.longest} in a sentence at most; beam "
+            f"{caption.beam}, length penalty {caption.length_penalty:g}"
+        )
+    else:
+        named = "values" if spec.task == "regression" else "labels"
+        click.echo(f"{named}     {', '.join(spec.labels)}")
     click.echo(
         f"input      {spec.input.width}×{spec.input.height} {spec.input.color}, {spec.rate_hz:g} "
         f"frames/s, resize {spec.input.resize}, fit {spec.input.fit}"
     )
-    if spec.task != "regression":
+    if spec.task != "regression" and caption is None:
         decision = spec.decision
         click.echo(
             f"decisions  smoothing {decision.smoothing_s} s, enter {decision.enter}, leave "
@@ -74,6 +94,9 @@ def command(model: str, card: bool, as_json: bool) -> None:
             click.echo(_printable(f"{key:<10} {line}"))
     tensors = [spec.input.tensor, *spec.states, spec.output.tensor]
     roles = ["input", *("state" for _ in spec.states), "output"]
+    if caption is not None:
+        tensors += [*caption.features, caption.attention]
+        roles += [*("feature" for _ in caption.features), "attention"]
     rows = [["tensor", "role", "dtype", "shape", "scale", "zero-point"]]
     for role, tensor in zip(roles, tensors, strict=True):
         scale = f"{tensor.scale:.6g}" if tensor.scale else "–"

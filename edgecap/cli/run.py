@@ -12,7 +12,12 @@ from edgecap.cli.logs import log_options
 from edgecap.cli.outputs import output_options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgecap.bundle import Bundle
+    from edgecap.decisions import DecisionSpec
     from edgecap.health import Monitor
+    from edgecap.lane import FrameStream
     from edgecap.spec import ModelSpec
 
 
@@ -47,6 +52,13 @@ if TYPE_CHECKING:
     type=click.IntRange(0),
     help="So often in a row a lost camera is opened again.  [default: for ever]",
 )
+@click.option(
+    "--every",
+    "every_s",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Of a captioning model: from one sentence to the next.  [default: 5]",
+)
 @click.option("--quiet", is_flag=True, help="Nothing on the terminal but errors.")
 @output_options
 @gate_option
@@ -60,6 +72,7 @@ def command(
     max_gap_s: float | None,
     stall_s: float | None,
     retries: int | None,
+    every_s: float | None,
     quiet: bool,
     decide: Any,
     threshold: float | None,
@@ -69,6 +82,8 @@ def command(
     **outputs: Any,
 ) -> None:
     """Stream cameras or recordings through MODEL (a .tflite made by 'edgecap convert', or 'demo').
+
+    A captioning model tells what it sees in a sentence, every few seconds.
 
     A camera that fails is opened again, with growing pauses, until it is back. SIGINT and SIGTERM
     end the run in good order within two seconds; SIGUSR1, or r in the window, makes --record
@@ -80,17 +95,19 @@ def command(
       edgecap run gestures.tflite --source 0 --jsonl events.jsonl
       edgecap run gestures.tflite --source 0 --source rtsp://door/stream --view web
       edgecap run gestures.tflite --source 0 --record tapes/ --webhook https://…
+      edgecap run captions.tflite --source 0 --every 10 --view window
     """
     from contextlib import ExitStack
 
     import edgecap
     from edgecap import systemd
     from edgecap.assets import resolve_model
+    from edgecap.bundle import read_bundle
     from edgecap.cli.outputs import Outputs
-    from edgecap.gate import SceneGate
     from edgecap.logs import keep_off_stderr
     from edgecap.pipeline import DEFAULT_MAX_GAP_S, NOTICES, Pipeline
     from edgecap.shutdown import GRACE_S, on_signal, stop_on_signals
+    from edgecap.streaming import Stream
 
     if outputs["jsonl"] is not None and any(_same_file(outputs["jsonl"], s) for s in sources):
         raise click.UsageError(f"--jsonl would overwrite the source {outputs['jsonl']}")
@@ -99,10 +116,12 @@ def command(
     if outputs["view"] == "line":
         # The line tells them itself.
         keep_off_stderr(NOTICES)
-    loaded = edgecap.load(resolve_model(model), threads=threads, kernels=kernels, backend=backend)
-    spec = loaded.spec
+    bundle = read_bundle(resolve_model(model))
+    spec = bundle.spec
     decision = decide(spec.decision, labels=spec.labels, task=spec.task)
-    gate = None if threshold is None else SceneGate(threshold)
+    asked_for = {"threshold": threshold, "every_s": every_s, "record": outputs["record"]}
+    runtime = {"threads": threads, "kernels": kernels, "backend": backend}
+    make_stream = _stream_maker(bundle, decision, runtime=runtime, **asked_for)
     size = (spec.input.height, spec.input.width)
     # Where nobody looks at the pictures, large ones need not leave the camera's process.
     shown = outputs["view"] in ("window", "web") or outputs["video"] is not None
@@ -129,8 +148,8 @@ def command(
             for source in sources
         ]
         live = any(source.live for source in opened)
-        streams = [loaded.stream(decision, gate=gate) for _ in opened]
-        sinks = stack.enter_context(Outputs(loaded.labels, live=live, **outputs))
+        streams = [make_stream() for _ in opened]
+        sinks = stack.enter_context(Outputs(spec.labels, live=live, **outputs))
         pipeline = Pipeline(
             opened,
             streams,
@@ -141,6 +160,7 @@ def command(
         sinks.listen(pipeline.tell)
         if sinks.recorder is not None:
             for stream, name in zip(streams, pipeline.cameras, strict=True):
+                assert isinstance(stream, Stream)
                 sinks.recorder.attach(stream, name)
             stack.enter_context(on_signal("SIGUSR1", sinks.recorder.trigger))
         if sinks.url is not None:
@@ -154,6 +174,35 @@ def command(
         systemd.notify("STOPPING=1")
     if not quiet:
         click.echo(_summary(report, spec), err=True)
+
+
+def _stream_maker(
+    bundle: Bundle,
+    decision: DecisionSpec,
+    *,
+    threshold: float | None,
+    every_s: float | None,
+    record: str | None,
+    runtime: dict[str, Any],
+) -> Callable[[], FrameStream]:
+    """Opens the model, and gives what makes a stream of it for each source."""
+    from functools import partial
+
+    if bundle.spec.caption is None:
+        from edgecap.gate import SceneGate
+        from edgecap.streaming import StreamingModel
+
+        if every_s is not None:
+            raise click.UsageError("--every is for captioning models")
+        gate = None if threshold is None else SceneGate(threshold)
+        return partial(StreamingModel(bundle, **runtime).stream, decision, gate=gate)
+    from edgecap.captioning import CaptionModel
+    from edgecap.captioning.live import DEFAULT_EVERY_S, CaptionStream
+
+    if decision != bundle.spec.decision or threshold is not None or record is not None:
+        raise click.UsageError("--record, --gate and thresholds are not for captioning models")
+    every_s = DEFAULT_EVERY_S if every_s is None else every_s
+    return partial(CaptionStream, CaptionModel(bundle, **runtime), every_s=every_s)
 
 
 def _summary(report: Monitor, spec: ModelSpec) -> str:

@@ -25,12 +25,21 @@ def command(model: str, as_json: bool, **runtime: Any) -> None:
       edgecap verify gestures.tflite
       edgecap verify gestures.tflite --kernels reference
     """
-    import edgecap
     from edgecap.assets import resolve_model
+    from edgecap.bundle import read_bundle
+    from edgecap.captioning import CaptionModel
+    from edgecap.captioning.golden import check_golden as check_captions
     from edgecap.golden import check_golden
+    from edgecap.streaming import StreamingModel
 
-    loaded = edgecap.load(resolve_model(model), **runtime)
-    check = check_golden(loaded)
+    bundle = read_bundle(resolve_model(model))
+    loaded: StreamingModel | CaptionModel
+    if bundle.spec.caption is not None:
+        loaded = CaptionModel(bundle, **runtime)
+        check = check_captions(loaded)
+    else:
+        loaded = StreamingModel(bundle, **runtime)
+        check = check_golden(loaded)
     if as_json:
         print_json(
             dataclasses.asdict(check)

@@ -27,6 +27,7 @@ class JsonLines(Sink):
 
     * Classification: ``label``, ``score``, ``probabilities`` (label → number) and ``event``,
       which is ``null`` or an object with ``label``, ``kind`` and ``score``.
+    * Captions: ``caption``, ``score``, and ``written``: whether it is about this very frame.
     * Multi-label: ``label``, ``score``, ``probabilities``, ``active`` (the labels under way) and
       ``events``, a list of such objects.
     * Regression: ``values`` (label → number).

@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgecap.notices import Notice
-from edgecap.predictions import ClassPrediction, MultiLabelPrediction, RegressionPrediction
+from edgecap.predictions import (
+    CaptionPrediction,
+    ClassPrediction,
+    MultiLabelPrediction,
+    RegressionPrediction,
+)
 from edgecap.sinks.base import Result
 
 
@@ -31,6 +36,12 @@ def result_record(
         return record | {
             "values": dict(zip(labels, values, strict=True)),
             "settled": prediction.settled,
+        }
+    if isinstance(prediction, CaptionPrediction):
+        return record | {
+            "caption": prediction.text,
+            "score": round(prediction.score, 4),
+            "written": prediction.written,
         }
     assert isinstance(prediction, (ClassPrediction, MultiLabelPrediction))
     record |= {

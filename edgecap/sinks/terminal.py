@@ -18,6 +18,7 @@ from edgecap import terminal
 from edgecap.health import Health
 from edgecap.notices import Notice
 from edgecap.predictions import (
+    CaptionPrediction,
     ClassPrediction,
     MultiLabelPrediction,
     RegressionPrediction,
@@ -107,11 +108,15 @@ class LiveLine(Sink):
         camera = self._camera(result.camera)
         self._live = result.latency_ms is not None
         camera.take(result)
+        captions = isinstance(result.prediction, CaptionPrediction)
         for event in result.prediction.events:
+            if captions and event.kind == "end":
+                # The next one tells.
+                continue
             mark = "▶" if event.kind == "start" else "■"
             self._say(
-                f"{self._told_time(event.timestamp_s)}  {mark} {self._prefix(camera)}{event.label} "
-                f"{event.kind} ({event.score:.2f})",
+                f"{self._told_time(event.timestamp_s)}  {mark} {self._prefix(camera)}{event.label}"
+                f"{'' if captions else f' {event.kind}'} ({event.score:.2f})",
                 terminal.GREEN if event.kind == "start" else "",
             )
         self._draw(now=bool(self._above))
@@ -223,21 +228,11 @@ class LiveLine(Sink):
                 f"{label} {color}{value:>10.4g}{terminal.RESET}"
                 for label, value in zip(self._labels, prediction.values.tolist(), strict=True)
             ]
+        elif isinstance(prediction, CaptionPrediction):
+            parts.append(f"{color}{prediction.text or '…'}{terminal.RESET}")
         else:
             assert isinstance(prediction, (ClassPrediction, MultiLabelPrediction))
-            active = list(camera.active)
-            if isinstance(prediction, MultiLabelPrediction):
-                active = list(prediction.active)
-            color = terminal.GREEN if active else color
-            widest = max(terminal.width(label) for label in self._labels)
-            label = prediction.label + " " * (widest - terminal.width(prediction.label))
-            bar = terminal.bar(prediction.score, columns=_BAR_COLUMNS)
-            parts.append(f"{color}{bar}{terminal.RESET} {prediction.score:.2f} {label}")
-            at = len(parts)
-            if active:
-                parts.append(f"{terminal.GREEN}▶ {', '.join(active)}{terminal.RESET}")
-                if terminal.width("  ".join(parts)) > columns:
-                    parts[1] = f"{prediction.score:.2f}"
+            at, color = self._scores(camera, prediction, parts, columns)
         times = f"{result.step_ms:.2f} ms"
         if result.latency_ms is not None:
             times = f"{result.latency_ms:.0f} ms"
@@ -251,6 +246,29 @@ class LiveLine(Sink):
             curve = terminal.curve(camera.curve, columns=room)
             parts.insert(at, f"{color}{curve}{terminal.RESET}")
         return terminal.cut("  ".join(parts), columns)
+
+    def _scores(
+        self,
+        camera: _Camera,
+        prediction: ClassPrediction | MultiLabelPrediction,
+        parts: list[str],
+        columns: int,
+    ) -> tuple[int, str]:
+        """Adds label, score and what is under way; returns where a curve fits, and its colour."""
+        active = list(camera.active)
+        if isinstance(prediction, MultiLabelPrediction):
+            active = list(prediction.active)
+        color = terminal.GREEN if active else terminal.BLUE
+        widest = max(terminal.width(label) for label in self._labels)
+        label = prediction.label + " " * (widest - terminal.width(prediction.label))
+        bar = terminal.bar(prediction.score, columns=_BAR_COLUMNS)
+        parts.append(f"{color}{bar}{terminal.RESET} {prediction.score:.2f} {label}")
+        at = len(parts)
+        if active:
+            parts.append(f"{terminal.GREEN}▶ {', '.join(active)}{terminal.RESET}")
+            if terminal.width("  ".join(parts)) > columns:
+                parts[1] = f"{prediction.score:.2f}"
+        return at, color
 
     def _told_health(self, now_s: float) -> str:
         if self._health is not None and now_s >= self._health_due_s:

@@ -130,7 +130,8 @@ def _measure(
       ParityError: one is not.
     """
     began = time.monotonic()
-    images, record = material.test, {}
+    images = material.test
+    record: dict[str, Any] = {}
     if quantized is not None:
         record["steps"] = measure_steps(run, quantized, model, images)
         record["gates"] = to_dicts(judge(record["steps"]))

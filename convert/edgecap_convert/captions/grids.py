@@ -108,7 +108,7 @@ class GridStore:
         return mapped
 
     def _fill(self) -> None:
-        grids: npt.NDArray[np.float16] | None = None
+        grids: np.memmap[Any, Any] | None = None
         starts = range(0, len(self._images), _BATCH)
         with tqdm(total=len(self._images), desc="   pictures", unit="picture") as bar:
             for start in starts:

@@ -140,9 +140,9 @@ def measure_steps(
             real = dequantize(ran.logits, model.spec.output.tensor)
             logits.append((real, told.numpy()[0]))
             word = following
-    found, expected_logits = (np.stack(side) for side in zip(*logits, strict=True))
-    off = float(np.sqrt(((found - expected_logits) ** 2).mean()) / expected_logits.std())
-    same = found.argmax(axis=1) == expected_logits.argmax(axis=1)
+    ours, theirs = (np.stack(side) for side in zip(*logits, strict=True))
+    off = float(np.sqrt(((ours - theirs) ** 2).mean()) / theirs.std())
+    same = ours.argmax(axis=1) == theirs.argmax(axis=1)
     return {kind: _summary(each) for kind, each in errors.items()} | {
         "words": len(logits),
         "off_share": round(off, 5),

@@ -168,8 +168,7 @@ def spoken(
         hidden.append(h)
         contexts.append(context)
     mask = tf.reshape(meant, (-1, length))
-    parts = (tf.boolean_mask(tf.stack(x, axis=1), mask) for x in (hidden, contexts))
-    logits = network.answer(
-        *parts, tf.boolean_mask(embedded, mask), training=training, dropout=dropout
-    )
+    states, contexts = (tf.boolean_mask(tf.stack(x, axis=1), mask) for x in (hidden, contexts))
+    read = tf.boolean_mask(embedded, mask)
+    logits = network.answer(states, contexts, read, training=training, dropout=dropout)
     return tf.nn.log_softmax(logits), tf.boolean_mask(words, mask)

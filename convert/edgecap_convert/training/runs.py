@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from edgecap.bundle import write_atomically
+from edgecap.caption_spec import CAPTIONING
 from edgecap.errors import ConfigError, DataError
 from edgecap.evaluation import Predictor
 from edgecap.extras import require_convert
@@ -303,6 +304,11 @@ def open_run(path: str | Path, *, finished: bool = True) -> Run:
         )
     try:
         document = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
+        if document.get("task") == CAPTIONING:
+            raise DataError(
+                f"{path}: the run of a {CAPTIONING} network, which streams nothing; convert it, "
+                "and ask the model file"
+            )
         fold = document["fold"]
         return Run(
             path=folder,

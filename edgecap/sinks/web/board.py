@@ -12,9 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from edgecap.errors import SinkError
 from edgecap.notices import Notice
-from edgecap.predictions import RegressionPrediction, Values
+from edgecap.predictions import CaptionPrediction, RegressionPrediction, Values
 from edgecap.preprocess import Image
 from edgecap.sinks.base import Result, RunInfo
 
@@ -132,8 +134,7 @@ class Board:
                 f"got a result of {_PASSWORD.sub('…@', result.camera)!r}"
             )
         prediction: Any = result.prediction
-        regression = isinstance(prediction, RegressionPrediction)
-        values = prediction.values if regression else prediction.probabilities
+        values = shown_values(prediction)
         with self._lock:
             self.number += 1
             camera.advance(result.frame.timestamp_s)
@@ -198,6 +199,16 @@ class Board:
                 _newer(self._events, number),
                 _newer(self._notices, number),
             )
+
+
+def shown_values(prediction: Any) -> Values:
+    """What is drawn over time: probabilities, values, or how sure a sentence is."""
+    if isinstance(prediction, RegressionPrediction):
+        return prediction.values
+    if isinstance(prediction, CaptionPrediction):
+        return np.array([prediction.score], np.float32)
+    found: Values = prediction.probabilities
+    return found
 
 
 def _seen(camera: _Camera, number: int, now_s: float) -> Seen:

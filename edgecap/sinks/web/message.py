@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edgecap.caption_spec import CAPTIONING
 from edgecap.health import Health
 from edgecap.predictions import Values
 from edgecap.sinks.web.board import HISTORY_S, Board, Row, Seen, Snapshot
@@ -21,13 +22,15 @@ _MOST_LABELS, _LIKELIEST = 64, 16
 
 def about(spec: ModelSpec, board: Board) -> dict[str, Any]:
     """What a page must know once."""
+    captions = spec.task == CAPTIONING
     return {
         "name": spec.name,
         "task": spec.task,
-        "labels": spec.labels,
+        # Of captions, not the words: what is drawn over time.
+        "labels": ("word probability",) if captions else spec.labels,
         "background": spec.decision.background,
         "rate_hz": spec.rate_hz,
-        "enter": None if spec.task == "regression" else spec.decision.enter,
+        "enter": None if spec.task == "regression" or captions else spec.decision.enter,
         "cameras": board.names,
         "history_s": HISTORY_S,
     }

@@ -46,6 +46,7 @@ export class Camera {
     this.arrived = performance.now() / 1000;
     this.items = new Map();
     this.measures = about.task === "regression";
+    this.captions = about.task === "captioning";
     this.element.querySelector(".answer").classList.toggle("several", about.labels.length > 1);
   }
 
@@ -148,7 +149,11 @@ export class Camera {
     }
     const { labels } = this.about;
     const lines = this.chosen = this.lines();
-    if (this.measures) {
+    if (this.captions) {
+      label.textContent = this.state.active[0] ?? "…";
+      label.className = "label sentence";
+      score.textContent = "";
+    } else if (this.measures) {
       // Of several numbers, each is large in the list.
       label.textContent = short(values[0]);
       score.textContent = labels[0];
