@@ -17,6 +17,7 @@ _VERBS = {
     "demo": ("edgecap.cli.demo", "Watch the packaged model recognise a synthetic scene."),
     "run": ("edgecap.cli.run", "Stream a camera, video, folder or scene through a model."),
     "caption": ("edgecap.cli.caption", "Tell pictures in a sentence each."),
+    "web": ("edgecap.cli.web", "Make a page that runs a model in the browser."),
     "info": ("edgecap.cli.info", "Show what is inside a model file."),
     "verify": ("edgecap.cli.verify", "Check that a file is intact and computes the same here."),
     "replay": ("edgecap.cli.replay", "Run a flight recording again and compare every byte."),

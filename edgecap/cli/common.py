@@ -103,6 +103,16 @@ def gate_option(function: _F) -> _F:
     )(function)
 
 
+def listen_address(text: str | None, default: tuple[str, int]) -> tuple[str, int]:
+    """Reads the ``HOST:PORT``, ``PORT`` or ``[::1]:PORT`` of ``--listen``."""
+    if text is None:
+        return default
+    host, colon, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535 or (colon and not host):
+        raise click.UsageError(f"--listen: expected HOST:PORT; got {text!r}")
+    return host or default[0], int(port)
+
+
 def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edgecap.cli.common import listen_address
+
 if TYPE_CHECKING:
     from edgecap.flight.recorder import FlightRecorder
     from edgecap.notices import Notice
@@ -218,7 +220,7 @@ class Outputs:
         elif view == "web":
             from edgecap.sinks.web import WebPage
 
-            host, port = _address(self._given["listen"])
+            host, port = listen_address(self._given["listen"], _LISTEN)
             page = WebPage(host, port, token=self._given["token"])
             self.url = page.url
             self.sinks.append(page)
@@ -235,13 +237,3 @@ class Outputs:
             self._queued.append(waiting)
             sink = waiting
         self.sinks.append(sink)
-
-
-def _address(text: str | None) -> tuple[str, int]:
-    """Reads ``HOST:PORT``, ``PORT`` or ``[::1]:PORT``."""
-    if text is None:
-        return _LISTEN
-    host, colon, port = text.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535 or (colon and not host):
-        raise click.UsageError(f"--listen: expected HOST:PORT; got {text!r}")
-    return host or _LISTEN[0], int(port)
