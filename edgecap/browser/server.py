@@ -31,7 +31,9 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "camera=(self), microphone=()",
+    # A page that is cut off from all others is given clocks of 5 µs; one that is not, of 100 µs.
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
     # Asked for each time, so that a folder written anew is seen; the service worker keeps its own.
     "Cache-Control": "no-cache",
 }

@@ -69,7 +69,11 @@ async function useModel(name, data) {
   find("#open-file").disabled = false;
   find("#open-camera").disabled = whyNoCamera() !== null;
   const why = whyNoCamera();
-  ready("Choose what it looks at", why ?? "A camera, a video, or pictures one after the other. Nothing leaves this device.");
+  const { task, labels, decision } = found.spec, told = labels.filter((label) => label !== decision.background);
+  const shown = `${told.slice(0, 12).join(", ")}${told.length > 12 ? ` and ${told.length - 12} more` : ""}`;
+  ready("Choose what it looks at",
+    `${why ?? "A camera, a video, or pictures one after the other. Nothing leaves this device."}\n` +
+    `It ${task === "regression" ? "measures" : "tells"} ${shown}.`);
   const { golden } = found;
   if (golden && golden.apart > golden.tolerance) {
     addNotice(find("#notices-panel"), "slow",
@@ -151,6 +155,7 @@ async function run(source) {
   state(source.live ? "live" : "file", source.live ? "live" : "playing");
   buttons();
   find("#save").disabled = true;
+  find("#speed-panel").hidden = true;
   stayAwake();
   await session.start();
 }
@@ -163,6 +168,7 @@ function result(told) {
   globalThis.edgecap.results.push(told);
   if (globalThis.edgecap.results.length > 5000) globalThis.edgecap.results.shift();
   find("#save").disabled = false;
+  find("#speed-panel").hidden = false;
 }
 
 function tellEvent(event) {

@@ -4,7 +4,7 @@
 // first int8 tensor. The WebAssembly module below it has no such limit, so tensors are made, filled
 // and read here as bytes, each with the element type that the model itself gives it.
 
-import { ModelFileError } from "./errors.js";
+import { BrowserError, ModelFileError } from "./errors.js";
 import { byteSize } from "./spec.js";
 
 /**
@@ -15,8 +15,22 @@ import { byteSize } from "./spec.js";
  * @returns {Promise<object>} the WebAssembly module with its bindings
  */
 export async function openRuntime(factory, folder) {
-  const module = await factory({ locateFile: (name) => folder + name });
+  // It tells what it does at every turn; its last words are kept for when it refuses something.
+  const words = [];
+  const keep = (line) => {
+    words.push(line);
+    if (words.length > 8) words.shift();
+  };
+  let module;
+  try {
+    module = await factory({ locateFile: (name) => folder + name, print: keep, printErr: keep });
+  } catch (error) {
+    throw new BrowserError(
+      `LiteRT.js cannot be started: ${error?.message ?? error}. Load the page again; if that does not help, the folder ` +
+      "on the server is incomplete, or does not give .wasm files as they are");
+  }
   module.setupLogging();
+  module.lastWords = () => words.filter((line) => line.startsWith("ERROR")).join("; ");
   return module;
 }
 
@@ -49,7 +63,7 @@ export class Step {
     } catch (error) {
       this.close();
       if (error instanceof ModelFileError) throw error;
-      throw new ModelFileError(`LiteRT.js refuses the model: ${error?.message ?? error}`);
+      throw new ModelFileError(`LiteRT.js refuses the model: ${module.lastWords() || (error?.message ?? error)}`);
     }
   }
 

@@ -2,21 +2,21 @@
 
 import { make } from "./view.js";
 
-const ms = (value) => `${value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2)} ms`;
+const digits = (value) => value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : 2);
 
 /** @param {HTMLElement} place a dl @param {import("./speed.js").Speed} speed @param {object} spec */
 export function fillSpeed(place, speed, spec) {
   const taken = speed.answered + speed.dropped, fps = speed.fps;
   const rows = [
     ["Frames a second", fps.toFixed(1), `model: ${+spec.rate_hz.toFixed(2)}`],
-    ["Left out", String(speed.dropped), `of ${taken}: the last was still computed`, speed.dropped > 0.05 * taken],
+    ["Left out", String(speed.dropped), `of ${taken} that were due`, speed.dropped > 0.05 * taken],
   ];
   const names = {
     step: "Step, median", latency: "Latency, median", grab: "Copying pixels", preprocess: "Resizing", invoke: "Network",
   };
   for (const [part, name] of Object.entries(names)) {
     const found = speed.of(part);
-    if (found) rows.push([name, ms(found[0]), `p95 ${ms(found[1])} · p99 ${ms(found[2])}`]);
+    if (found) rows.push([name, `${digits(found[0])} ms`, `p95 ${digits(found[1])} · p99 ${digits(found[2])}`]);
   }
   if (spec.task !== "regression") rows.push(["Events", String(speed.events), ""]);
   rows.push(["Resets", String(speed.resets), ""]);
