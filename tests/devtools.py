@@ -56,9 +56,10 @@ class Browser:
     Args:
       program: see :func:`find_browser`.
       folder: for the profile.
+      switches: beside the usual ones.
     """
 
-    def __init__(self, program: str, folder: Path) -> None:
+    def __init__(self, program: str, folder: Path, *switches: str) -> None:
         to_read, self._out = _pipe()
         self._in, to_write = _pipe()
         as_root = ("--no-sandbox",) if os.geteuid() == 0 else ()
@@ -66,7 +67,7 @@ class Browser:
             [
                 sys.executable,
                 *("-c", _START, str(to_read), str(to_write), program),
-                *(*_SWITCHES, *as_root, f"--user-data-dir={folder}", "about:blank"),
+                *(*_SWITCHES, *as_root, *switches, f"--user-data-dir={folder}", "about:blank"),
             ],
             pass_fds=(to_read, to_write),
             stdin=subprocess.DEVNULL,
@@ -204,6 +205,12 @@ class Tab:
                 told = str(error)
             assert time.monotonic() < until, f"not within {timeout_s} s: {expression}\n{told}"
             time.sleep(0.05)
+
+    def choose(self, selector: str, *files: Path) -> None:
+        """Picks files in an ``<input type=file>``, as a person does."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
 
     def prefer(self, scheme: str) -> None:
         """``dark`` or ``light``."""

@@ -43,9 +43,8 @@ def find_litert(given: str | Path | None = None) -> LiteRtJs:
     """Looks for the npm package.
 
     Args:
-      given: its folder, or one that holds it as ``package``, ``node_modules/…`` or ``@litertjs/…``
-        (what ``npm pack`` and ``npm install`` leave); by default that of ``$EDGECAP_LITERT_JS``, and
-        the current one.
+      given: its folder, or one that holds it as ``npm pack`` or ``npm install`` leave it; by
+        default that of ``$EDGECAP_LITERT_JS``, or the current one.
 
     Raises:
       MissingDependencyError: it is not there, incomplete, or of another version.
@@ -60,7 +59,7 @@ def find_litert(given: str | Path | None = None) -> LiteRtJs:
         found = LiteRtJs(folder, version)
         if version != VERSION:
             raise MissingDependencyError(
-                f"{folder} is {PACKAGE} {version}; this edgecap was tested with {VERSION}: {_INSTALL}"
+                f"{folder} is {PACKAGE} {version}; expected {VERSION}, the one tested: {_INSTALL}"
             )
         missing = [file.name for file in found.files if not file.is_file()]
         if missing:

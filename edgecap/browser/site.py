@@ -94,7 +94,7 @@ def check_runnable(model: str | Path, task: str, resize: str) -> None:
     if resize != "linear":
         raise SpecError(
             f"{model}: the page resizes frames by 'linear' only; this model was trained with "
-            f"{resize!r}. Train with resize = \"linear\", or run it with the edgecap command"
+            f'{resize!r}. Train with resize = "linear", or run it with the edgecap command'
         )
 
 
