@@ -161,12 +161,13 @@ class Tab:
     """One page.
 
     Attributes:
+      target: by which the browser knows it.
       problems: what it has written to the console as a warning or an error, and what it threw.
       asked_for: every address that it has asked for.
     """
 
     def __init__(self, browser: Browser, session: str, target: str) -> None:
-        self._browser, self._session, self._target = browser, session, target
+        self._browser, self._session, self.target = browser, session, target
         self.problems: deque[str] = deque(maxlen=200)
         self.asked_for: deque[str] = deque(maxlen=5000)
 
@@ -223,7 +224,7 @@ class Tab:
         path.write_bytes(base64.b64decode(shot["data"]))
 
     def close(self) -> None:
-        self._browser.call("Target.closeTarget", targetId=self._target)
+        self._browser.call("Target.closeTarget", targetId=self.target)
 
 
 def _pipe() -> tuple[int, int]:

@@ -107,7 +107,7 @@ async function readModel(file) {
   try {
     await useModel(file.name, data);
   } catch (error) {
-    if (error instanceof EdgecapError) error.message = `${file.name}: ${error.message}`;
+    if (error instanceof EdgecapError) error.message = `“${file.name}”: ${error.message}`;
     throw error;
   }
 }
