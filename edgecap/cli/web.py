@@ -59,13 +59,13 @@ def command(model: str, out: Path | None, listen: str | None, litert: Path | Non
         return
     with tempfile.TemporaryDirectory(prefix="edgecap-web-") as folder:
         write_site(path, Path(folder) / "site", litert=found)
-        with SiteServer(Path(folder) / "site", host, port) as server:
+        ended = threading.Event()
+        server = SiteServer(Path(folder) / "site", host, port)
+        with server, stop_on_signals(ended.set):
             click.echo(f"{server.url}  (Ctrl-C ends it)")
             if not server.loopback:
                 click.echo(
                     "browsers elsewhere give no camera over plain http, only video files; "
-                    "see docs/browser.md for the ways to https"
+                    "docs/browser.md has ways to https"
                 )
-            ended = threading.Event()
-            with stop_on_signals(ended.set):
-                ended.wait()
+            ended.wait()
