@@ -10,6 +10,8 @@ from __future__ import annotations
 import base64
 import os
 import re
+import shutil
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -304,6 +306,23 @@ def test_without_a_network_the_page_works_as_before(
     tab.close()
 
 
+def test_a_newer_page_is_fetched_told_of_and_shown(
+    browser: Browser, tmp_path: Path, demo_path: Path
+) -> None:
+    site = write_site(demo_path, tmp_path / "site", litert=find_litert()).folder
+    with SiteServer(site) as server:
+        tab = browser.open(server.url)
+        tab.wait(f"{READY} && {OFFLINE}", timeout_s=40)
+        other = with_spec(demo_path, tmp_path / "new.tflite", lambda d: d.update(name="newer"))
+        write_site(other, site, litert=find_litert())
+        tab.call("Page.reload")
+        tab.wait("document.querySelector('#notices').innerText.includes('newer version')")
+        assert tab.value("document.title") == "gestures-demo"
+        tab.call("Page.reload")
+        tab.wait(f"{READY} && document.title === 'newer'")
+        tab.close()
+
+
 def test_a_denied_camera_is_said_and_pictures_still_run(
     tmp_path_factory: pytest.TempPathFactory, server: SiteServer, pictures: list[Path]
 ) -> None:
@@ -423,6 +442,23 @@ def test_another_model_takes_the_place_of_the_first(
     assert list(tab.problems) == []
 
 
+def test_the_guides_own_app_runs(browser: Browser, site: Path, tmp_path: Path) -> None:
+    guide = (Path(__file__).parent.parent / "docs" / "browser.md").read_text("utf-8")
+    code = re.search(r"<!-- code: own\.js -->\s*```js\n(.*?)```", guide, re.DOTALL)
+    assert code
+    folder = shutil.copytree(site, tmp_path / "site")
+    (folder / "own.js").write_text(textwrap.dedent(code[1]), "utf-8")
+    (folder / "own.html").write_text(
+        '<link rel="icon" href="icon.svg"><body><script type="module" src="own.js"></script>'
+    )
+    with SiteServer(folder) as server:
+        tab = browser.open(f"{server.url}own.html")
+        # The browser's test camera turns a wedge, which looks like a gesture now and then.
+        tab.wait("/start (\\w+)/.test(document.body.innerText)", timeout_s=30)
+        assert list(tab.problems) == []
+        tab.close()
+
+
 def test_files_that_are_no_frames_are_said(tab: Tab, tmp_path: Path, pictures: list[Path]) -> None:
     video, picture = tmp_path / "broken.mp4", tmp_path / "broken.png"
     video.write_bytes(b"\0\0\0\x18ftypmp42" + bytes(5000))
@@ -442,8 +478,6 @@ def test_files_that_are_no_frames_are_said(tab: Tab, tmp_path: Path, pictures: l
 def test_a_page_without_its_model_takes_one_by_hand(
     browser: Browser, site: Path, tmp_path: Path, demo_path: Path
 ) -> None:
-    import shutil
-
     folder = shutil.copytree(site, tmp_path / "site")
     (folder / "model.tflite").unlink()
     with SiteServer(folder) as server:

@@ -15,8 +15,8 @@ VERSION = "2.5.3"
 #: A folder that is looked into as well.
 VARIABLE = "EDGECAP_LITERT_JS"
 
-# Without relaxed SIMD, whose results a browser may choose: these have the same bytes everywhere.
-# At the speed of the other variant, so far as it was measured (docs/browser.md).
+# The variant without relaxed SIMD, whose results each browser may choose: it has the same bytes
+# everywhere, for some of the speed (docs/browser.md).
 _FILES = ("litert_wasm_compat_internal.js", "litert_wasm_compat_internal.wasm")
 _INSTALL = f"type 'npm install {PACKAGE}@{VERSION}' here, or say with --litert where it is"
 

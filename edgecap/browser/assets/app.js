@@ -288,7 +288,9 @@ function animate(time) {
 
 async function begin() {
   fact("Camera", whyNoCamera() === null ? "yes" : "no: this page did not come over https or from this machine", whyNoCamera() === null);
-  keepOffline((told, kept) => fact("Offline", told, kept));
+  keepOffline((told, kept) => fact("Offline", told, kept), () => {
+    addNotice(find("#notices-panel"), "steady", "A newer version of this page was fetched. Load the page again to see it.");
+  });
   checkBrowser();
   engine = new Engine();
   const opening = engine.open();

@@ -52,10 +52,13 @@ export function whyNotOffline(scope = globalThis) {
  * Has the browser keep the page.
  *
  * @param {(told: string, kept: boolean) => void} tell called with how far that is
+ * @param {() => void} renewed called when a newer one was fetched, which the next loading shows
  */
-export async function keepOffline(tell) {
+export async function keepOffline(tell, renewed) {
   const why = whyNotOffline();
   if (why !== null) return tell(why, false);
+  // The first one that takes over is the one that is shown.
+  if (navigator.serviceWorker.controller) navigator.serviceWorker.addEventListener("controllerchange", renewed);
   tell("not yet: being kept", false);
   try {
     await navigator.serviceWorker.register("service-worker.js");
