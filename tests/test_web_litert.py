@@ -8,6 +8,7 @@ alike. Frames of a video are not compared: decoders differ.
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ import pytest
 from edgecap.browser import find_litert, write_site
 from edgecap.browser.litert import VARIABLE
 from edgecap.browser.server import SiteServer
+from edgecap.cli import main
 from edgecap.streaming import StreamingModel
 from edgecap.synthetic import Scene
 from tests import handmade
@@ -81,6 +83,14 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     )
     with Browser(CHROMIUM, tmp_path_factory.mktemp("chromium"), *switches) as browser:
         yield browser
+
+
+@pytest.fixture(scope="module")
+def shared(browser: Browser, server: SiteServer) -> Tab:
+    """A page for tests that only use its modules."""
+    tab = browser.open(server.url)
+    tab.wait(READY)
+    return tab
 
 
 @pytest.fixture
@@ -174,9 +184,13 @@ def assert_equal_to_python(
 
 
 def test_200_frames_give_pythons_bytes_states_and_events(
-    tab: Tab, site: Path, demo_path: Path, demo_model: StreamingModel, scene: npt.NDArray[np.uint8]
+    shared: Tab,
+    site: Path,
+    demo_path: Path,
+    demo_model: StreamingModel,
+    scene: npt.NDArray[np.uint8],
 ) -> None:
-    found = streamed_in_browser(tab, site, demo_model, demo_path, scene)
+    found = streamed_in_browser(shared, site, demo_model, demo_path, scene)
     assert assert_equal_to_python(found, demo_model, scene, exact=True) >= 8
     golden = found["golden"]
     assert (golden["frames"], golden["apart"], golden["kernels"]) == (100, 0, "xnnpack")
@@ -194,13 +208,13 @@ def test_200_frames_give_pythons_bytes_states_and_events(
     ],
 )
 def test_every_task_and_kind_of_state_gives_pythons_bytes(
-    tab: Tab, site: Path, tmp_path: Path, task: str, dtype: str
+    shared: Tab, site: Path, tmp_path: Path, task: str, dtype: str
 ) -> None:
     path = tmp_path / "model.tflite"
     background = None if task == "regression" else "red"
     model = handmade.model(path, task, dtype, background=background, settle_s=0.3)
     frames = handmade.images(60, seed=4)
-    found = streamed_in_browser(tab, site, model, path, frames)
+    found = streamed_in_browser(shared, site, model, path, frames)
     assert_equal_to_python(
         found,
         model,
@@ -210,10 +224,18 @@ def test_every_task_and_kind_of_state_gives_pythons_bytes(
     assert found["golden"]["apart"] == 0
 
 
-def test_pictures_that_are_chosen_run_through_the_page(
-    tab: Tab, demo_model: StreamingModel, scene: npt.NDArray[np.uint8], pictures: list[Path]
+def test_pictures_that_are_chosen_run_through_the_page_as_through_the_command(
+    tab: Tab,
+    demo_model: StreamingModel,
+    scene: npt.NDArray[np.uint8],
+    pictures: list[Path],
+    tmp_path: Path,
 ) -> None:
     """By the buttons, as a person does: PNG files, in the order of their names."""
+    lines = tmp_path / "command.jsonl"
+    with pytest.raises(SystemExit) as end:
+        main(["run", "demo", "--source", str(pictures[0].parent), "--jsonl", str(lines), "--quiet"])
+    assert not end.value.code
     tab.choose("#file", *pictures)
     tab.wait(ENDED, timeout_s=60)
     told = tab.value(
@@ -229,6 +251,8 @@ def test_pictures_that_are_chosen_run_through_the_page(
         assert base64.b64decode(output) == expected.tobytes()
         assert label == prediction.label
         assert events == [[e.label, e.kind, e.timestamp_s, e.score] for e in prediction.events]
+    ours = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [json.loads(line) for line in tab.value("edgecap.records.lines")] == ours
     starts = sum(kind == "start" for *_, events in told for _, kind, *_ in events)
     assert tab.value("document.querySelectorAll('#events li').length") == starts >= 5
     assert tab.value("edgecap.session.speed.dropped") == 0
@@ -427,6 +451,82 @@ def test_a_wrong_model_is_refused_with_its_reason_and_the_one_before_stays(
     tab.choose("#file", *pictures[:12])
     tab.wait(f"{ENDED} && {ANSWERED} === 12")
     assert list(tab.problems) == []
+
+
+def test_a_slow_model_answers_the_newest_frame_and_no_queue_grows(tab: Tab) -> None:
+    tab.value(
+        "(({ engine }) => { const step = engine.step.bind(engine);"
+        "engine.step = async (frame) => { const told = await step(frame);"
+        "await new Promise((done) => setTimeout(done, 300)); return told; }; })(edgecap)"
+    )
+    click(tab, "#open-camera")
+    tab.wait(f"{ANSWERED} >= 10")
+    assert tab.value("edgecap.session.speed.dropped") >= 10
+    # A queue would make each answer 300 ms later than the one before.
+    assert 300 <= tab.value("edgecap.session.speed.of('latency')")[2] < 900
+
+
+PLAY = """
+(async () => {
+  const { Session } = await import('./session.js');
+  const told = [], image = document.createElement('canvas'), size = { width: 4, height: 4 };
+  let asked = 0;
+  const engine = {
+    reset: async () => (asked++ ? ['left'] : []),
+    step: async ({ timestamp_s }) => ({ timestamp_s, events: [], preprocess_ms: 0, invoke_ms: 0 }),
+  };
+  const source = {
+    live: LIVE, stop() {}, async start(seen) {
+      for (const timestamp_s of TIMES) await seen({ image, ...size, timestamp_s });
+    },
+  };
+  const session = new Session(engine, { rate_hz: 10 }, source, {
+    picture() {}, ended() {}, failed: (error) => told.push(String(error)),
+    notice: (kind, text) => told.push(text),
+    ends: (events) => told.push(...events.map((e) => [e.label, e.kind, e.timestamp_s])),
+    result: ({ index }) => told.push(index),
+  });
+  await session.start();
+  return told;
+})()
+"""
+
+
+def test_time_is_the_models_and_a_long_pause_resets(shared: Tab) -> None:
+    def played(live: str, *times: float) -> Any:
+        return shared.value(PLAY.replace("LIVE", live).replace("TIMES", str(list(times))))
+
+    # 20 frames a second where the model wants 10: every other one is left out.
+    assert played("true", 0, 0.05, 0.1, 0.15, 0.2) == [0, 2, 4]
+    # What was under way ends with the last frame before the pause.
+    ended = ["left", "end", 0.1]
+    assert played("true", 0, 0.1, 3.1) == [0, 1, "no frame for 3.0 s: state reset", ended, 2]
+    assert played("true", 0, 0.1, 2.0) == [0, 1, 2]
+    # A recording that begins anew is no pause, and a camera's clock that is set back is no reset.
+    assert played("false", 0, 0.1, 0) == [0, 1, ended, 2]
+    assert played("true", 0, 0.1, 0.0) == [0, 1]
+
+
+def test_a_camera_that_falls_silent_is_not_taken_for_live(tab: Tab) -> None:
+    click(tab, "#open-camera")
+    tab.wait(f"{ANSWERED} >= 3")
+    veil = "document.querySelector('.stale .veil')?.innerText ?? ''"
+    assert tab.value(veil) == ""
+    tab.value("edgecap.session.source.video.pause()")
+    tab.wait(f"({veil}).includes('No picture')")
+    tab.value("edgecap.session.source.video.play()")
+    tab.wait(f"({veil}) === '' && document.querySelector('#notices').innerText.includes('reset')")
+
+
+def test_a_browser_without_simd_is_told_so(browser: Browser, server: SiteServer) -> None:
+    tab = browser.open("about:blank")
+    lame = "WebAssembly.validate = () => false"
+    tab.call("Page.addScriptToEvaluateOnNewDocument", source=lame)
+    tab.call("Page.navigate", url=server.url)
+    tab.wait(f"{STATE} === 'no model' && {BANNER}.includes('no SIMD')")
+    assert tab.value("document.querySelector('#open-camera').disabled")
+    assert list(tab.problems) == []
+    tab.close()
 
 
 def test_another_model_takes_the_place_of_the_first(

@@ -18,7 +18,7 @@ let colors = palette(), awake = null;
 const facts = new Map();
 
 // For the console, and for tests: what runs, and what it answered.
-globalThis.edgecap = { get engine() { return engine; }, get session() { return session; }, get model() { return loaded; }, results: [] };
+globalThis.edgecap = { get engine() { return engine; }, get session() { return session; }, get records() { return records; }, results: [] };
 
 // Errors.
 
@@ -59,9 +59,11 @@ function fact(name, text, good = null) {
 /** Checks a model file and shows it; the one before stays if it is refused. */
 async function useModel(name, data) {
   const size = data.byteLength;
-  const found = await engine.load(data);
-  loaded = { name, ...found };
+  const found = await engine.prepare(data);
+  // What runs is ended only now: a file that is refused disturbs nothing.
   leave();
+  await engine.use();
+  loaded = { name, ...found };
   document.title = find("#model").textContent = found.spec.name;
   for (const [key, value] of modelFacts(name, size, found)) facts.set(key, value);
   fillAbout(find("#about"), facts);
@@ -144,7 +146,7 @@ async function run(source) {
   records = new Records(loaded.spec);
   globalThis.edgecap.results = [];
   session = new Session(engine, loaded.spec, source, {
-    picture: (frame) => view.frame(frame),
+    picture: (frame) => view.frame(frame, source.live),
     result,
     ends: (ended) => ended.forEach((event) => tellEvent(event)),
     notice: (kind, told) => addNotice(find("#notices-panel"), kind, told),
@@ -279,12 +281,18 @@ function animate(time) {
   if (time - drawn < DRAW_MS || !view) return;
   const passed_s = Math.min((time - drawn) / 1000, 0.5);
   drawn = time;
+  view.cover();
   view.draw(time / 1000, passed_s, colors);
   if (session?.running && time - counted > FACTS_MS) {
     counted = time;
     fillSpeed(find("#health"), session.speed, loaded.spec);
   }
 }
+
+// Whoever comes back to the page is not left with a screen that goes dark.
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible" && session?.running) stayAwake();
+});
 
 async function begin() {
   fact("Camera", whyNoCamera() === null ? "yes" : "no: this page did not come over https or from this machine", whyNoCamera() === null);

@@ -38,13 +38,25 @@ export class Engine {
   }
 
   /**
-   * Checks a model file and makes it the one that answers.
+   * Checks a model file and readies it; the model in use goes on until `use()`.
    *
    * @param {ArrayBuffer} data the whole file
    * @returns {Promise<{spec: object, card: string, golden: object | null}>}
    */
-  load(data) {
-    return this.ask("load", { data, budget_ms: GOLDEN_MS });
+  prepare(data) {
+    return this.ask("prepare", { data, budget_ms: GOLDEN_MS });
+  }
+
+  /** Makes what was prepared the model that answers, in the reset state. */
+  use() {
+    return this.ask("use");
+  }
+
+  /** Checks a model file and makes it the one that answers; see `prepare`. */
+  async load(data) {
+    const found = await this.prepare(data);
+    await this.use();
+    return found;
   }
 
   /**

@@ -2,6 +2,8 @@
 
 import { Camera, cssColor, slot } from "./camera.js";
 
+// A picture that has stood still for so long is not taken for a live one.
+const STILL_S = 3;
 const HISTORY_S = 30, MOST_EVENTS = 200, MOST_NOTICES = 50;
 
 /** What the shared view wants to know of a model. */
@@ -16,7 +18,8 @@ export class View extends Camera {
   constructor(spec, name) {
     super(0, about(spec, name));
     this.covered = null;
-    this.canvas = this.picture;
+    /** When the newest frame came, while a camera gives them; performance.now() in seconds. */
+    this.liveSince_s = null;
     this.clock_s = 0;
     this.last_s = null;
     this.say("", "");
@@ -29,15 +32,17 @@ export class View extends Camera {
     this.cover();
   }
 
-  // Called by the shared view whenever it draws.
+  /** Draws what stands over the picture; also where a camera has fallen silent. */
   cover() {
-    this.element.classList.toggle("stale", this.covered !== null && !this.element.classList.contains("idle"));
-    const [strong, more] = this.veil.children;
-    [strong.textContent, more.textContent] = this.covered ?? ["", ""];
-    this.title.textContent = this.name;
+    const still_s = this.liveSince_s === null ? 0 : performance.now() / 1000 - this.liveSince_s;
+    const told = this.covered ?? (still_s > STILL_S ? ["No picture", `for ${Math.round(still_s)} s`] : null);
+    this.element.classList.toggle("stale", told !== null && !this.element.classList.contains("idle"));
+    [...this.veil.children].forEach((line, n) => set(line, told?.[n] ?? ""));
+    set(this.title, this.name);
   }
 
-  frame({ image, width, height }) {
+  frame({ image, width, height }, live) {
+    if (live) this.liveSince_s = performance.now() / 1000;
     if (this.picture.width !== width || this.picture.height !== height) {
       Object.assign(this.picture, { width, height });
       this.picture.parentElement.style.setProperty("--ratio", width / height);
@@ -58,6 +63,7 @@ export class View extends Camera {
 
   /** The clock stands still: nothing comes any more. */
   rest() {
+    this.liveSince_s = null;
     this.state = { ...this.state, live: false };
   }
 }
@@ -110,6 +116,10 @@ function moment(timestamp_s, at) {
   const minutes = Math.floor(timestamp_s / 60);
   element.textContent = at ? at.toLocaleTimeString("en-GB") : `${minutes}:${(timestamp_s - 60 * minutes).toFixed(1).padStart(4, "0")}`;
   return element;
+}
+
+function set(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }
 
 /** An element with text; whatever comes from a file is set as text, never as HTML. */

@@ -4,7 +4,7 @@
 
 const LITERT = "litert/litert_wasm_compat_internal.js";
 
-let ready = null, model = null, stream = null;
+let ready = null, prepared = null, model = null, stream = null;
 
 /** The modules and the runtime, loaded once. */
 function open() {
@@ -22,22 +22,28 @@ function open() {
 const WORK = {
   open: async () => { await open(); },
 
-  /** A whole model file → its spec, and how it repeats the recorded outputs. The one before is let go. */
-  async load({ data, budget_ms }) {
-    const { parseBundle, compareGolden, StreamingModel, Stream, runtime } = await open();
+  /** A whole model file → its spec, and how it repeats the recorded outputs. The one in use goes on. */
+  async prepare({ data, budget_ms }) {
+    const { parseBundle, compareGolden, StreamingModel, runtime } = await open();
     const bundle = await parseBundle(new Uint8Array(data));
     const next = new StreamingModel(runtime, bundle);
-    let golden;
     try {
-      golden = compareGolden(next, bundle.golden, budget_ms);
-      stream = new Stream(next);
+      const golden = compareGolden(next, bundle.golden, budget_ms);
+      prepared?.close();
+      prepared = next;
+      return { spec: bundle.spec, card: bundle.card, golden };
     } catch (error) {
       next.close();
       throw error;
     }
+  },
+
+  /** What was prepared takes the place of the model in use. */
+  async use() {
+    const { Stream } = await open();
     model?.close();
-    model = next;
-    return { spec: bundle.spec, card: bundle.card, golden };
+    [model, prepared] = [prepared, null];
+    stream = new Stream(model);
   },
 
   /** One frame → its answer; see Stream.step. */
