@@ -32,7 +32,14 @@ SIZES = [
     *((480, 640, 96, 96), (480, 640, 160, 160), (1080, 1920, 120, 72), (721, 1281, 33, 57)),
     *((97, 131, 96, 96), (96, 96, 96, 96), (192, 192, 96, 96), (288, 288, 96, 96)),
     *((3, 5, 96, 96), (1, 1, 7, 9), (2, 3, 1, 1), (64, 64, 128, 128), (500, 7, 64, 64)),
-    *((7, 500, 64, 64), (480, 640, 1, 1), (1, 500, 96, 96), (95, 97, 96, 96)),
+    *(
+        (7, 500, 64, 64),
+        (480, 640, 1, 1),
+        (1, 500, 96, 96),
+        (95, 97, 96, 96),
+        (5, 100, 64, 32),
+        (100, 7, 64, 128),
+    ),
 ]
 
 
@@ -169,7 +176,7 @@ def times(frames: int, seed: int) -> list[float]:
 def test_events_are_equal_frame_by_frame(tmp_path: Path, task: str) -> None:
     labels = ("a", "b", "c", "d")
     own = {
-        "c": LabelDecision(enter=0.9, leave=0.2, refractory_s=0.0),
+        "c": LabelDecision(enter=0.5, leave=0.02, refractory_s=0.0),
         "d": LabelDecision(min_duration_s=0.5),
     }
     decisions = [
@@ -338,6 +345,76 @@ def test_a_spec_that_does_not_fit_is_refused_with_its_reason(
     for (name, (_, told)), (kind, text, *_rest) in zip(specs().items(), found, strict=True):
         assert kind == "SpecError" or name == "renamed", (name, kind, text)
         assert re.search(told, str(text)), (name, text)
+
+
+def test_a_spec_whose_checksum_is_wrong_is_refused(tmp_path: Path, demo_path: Path) -> None:
+    """No digest covers the spec itself; the zip's own checksum does."""
+    data = with_spec(demo_path, tmp_path / "stored", lambda document: None).read_bytes()
+    other = data.replace(b'"enter": 0.6', b'"enter": 0.7')
+    assert other != data
+    (tmp_path / "changed").write_bytes(other)
+    found = run_node(tmp_path, READ, names=["stored", "changed"])
+    assert found[0][0] == "read"
+    assert found[1] == [
+        "ModelFileError",
+        "the zip tail is damaged: 'edgecap.json' is not what the directory says: "
+        "size or CRC-32 differ",
+    ]
+
+
+def test_a_graph_that_is_no_step_with_equal_states_is_refused(
+    tmp_path: Path, demo_path: Path
+) -> None:
+    found = run_node(
+        tmp_path,
+        """
+        import { parseBundle } from "./bundle.js";
+        import { checkContract } from "./contract.js";
+        import { readGraph } from "./flatbuffer.js";
+        const { model, spec } = await parseBundle(bytes(given.path));
+        const step = (graph) => graph.signatures.get("step");
+        const after = (graph, name) => graph.tensors[step(graph).outputs.get(name)];
+        const changes = {
+          nothing: () => {},
+          scale: (graph) => { after(graph, "h").scales = [0.5]; },
+          zero: (graph) => { after(graph, "h").zeroPoints = [1]; },
+          dtype: (graph) => { after(graph, "c").dtype = "float16"; },
+          shape: (graph) => { after(graph, "c").shape = [1, 65]; },
+          channels: (graph) => { after(graph, "h").scales = [0.5, 0.25]; },
+          output: (graph) => { after(graph, "logits").shape = [1, 8]; },
+          name: (graph) => { step(graph).outputs.delete("h"); },
+          signature: (graph) => { graph.signatures.clear(); },
+          variable: (graph) => { graph.tensors[7].isVariable = true; },
+          loop: (graph) => { graph.hiding = ["WHILE"]; },
+          subgraphs: (graph) => { graph.subgraphs = 2; },
+        };
+        answer(Object.entries(changes).map(([name, change]) => {
+          const graph = readGraph(model);
+          change(graph);
+          try { checkContract(graph, spec); } catch (error) { return [name, error.message]; }
+          return [name, null];
+        }));
+        """,
+        path=str(demo_path),
+    )
+    said = dict(found)
+    assert said.pop("nothing") is None
+    parts = {
+        "scale": "state out 'h': the spec says int8 (1, 64)",
+        "zero": "zero-point 1",
+        "dtype": "state out 'c'",
+        "shape": "(1, 65)",
+        "channels": "expected one scale; found 2",
+        "output": "output 'logits'",
+        "name": "outputs of 'step': the spec names c, h, logits; the graph has c, logits",
+        "signature": "expected a signature 'step'; found none",
+        "variable": "variable",
+        "loop": "found WHILE",
+        "subgraphs": "found 2 subgraphs",
+    }
+    assert said.keys() == parts.keys()
+    for name, part in parts.items():
+        assert part in said[name], (name, said[name])
 
 
 def test_every_spec_that_python_writes_is_read_equal(tmp_path: Path) -> None:
