@@ -155,8 +155,9 @@ def test_what_outputs_mean_is_equal(tmp_path: Path, kind: str, tensor: TensorSpe
 def walk(labels: int, frames: int, seed: int, *, multilabel: bool) -> np.ndarray[Any, Any]:
     """Probabilities that wander, so that thresholds are crossed often, from both sides."""
     rng = np.random.default_rng(seed)
-    logits = np.cumsum(rng.normal(0, 1.5, (frames, labels)), axis=0)
-    logits -= logits.mean(axis=1, keepdims=True) * 0.9
+    logits = np.zeros((frames, labels))
+    for n in range(1, frames):
+        logits[n] = 0.96 * logits[n - 1] + rng.normal(0, 0.5, labels)
     if multilabel:
         return (1 / (1 + np.exp(-logits))).astype(np.float32)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -193,7 +194,7 @@ def test_events_are_equal_frame_by_frame(tmp_path: Path, task: str) -> None:
         ]
     cases, expected, events = [], [], 0
     for seed, decision in enumerate(decisions):
-        values, at_s = walk(4, 600, seed, multilabel=task == "multilabel"), times(600, seed)
+        values, at_s = walk(4, 1500, seed, multilabel=task == "multilabel"), times(1500, seed)
         model = dataclasses.replace(spec(labels, task), decision=decision)
         ours = decider(task, labels, decision)
         rows = []
