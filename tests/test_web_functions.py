@@ -19,7 +19,7 @@ from edgecap.decisions import DecisionSpec, LabelDecision
 from edgecap.errors import EdgecapError
 from edgecap.predictions import decider
 from edgecap.preprocess import Preprocessor
-from edgecap.quantization import image_tensor
+from edgecap.quantization import image_tensor, reset_value
 from edgecap.rate import RateGate
 from edgecap.spec import InputSpec, ModelSpec, OutputSpec, TensorSpec
 from tests.viewers import spec
@@ -245,6 +245,26 @@ def test_the_rate_is_kept_as_before_a_camera(tmp_path: Path) -> None:
     )
     assert found == expected
     assert 0.2 < sum(found) / len(found) < 0.8
+
+
+def test_the_reset_state_is_the_zero_point_of_each_state(tmp_path: Path) -> None:
+    states = (
+        TensorSpec("a", (1, 3), "int8", 0.1, -22),
+        TensorSpec("b", (1, 2, 2), "int16", 0.1, -300),
+        TensorSpec("c", (1, 5), "uint8", 0.1, 131),
+        TensorSpec("d", (1, 2), "float32"),
+    )
+    expected = [np.full(s.shape, reset_value(s), s.dtype).tobytes() for s in states]
+    found = run_node(
+        tmp_path,
+        """
+        import { StreamingModel } from "./streaming.js";
+        const { initialStates } = StreamingModel.prototype;
+        answer(initialStates.call({ spec: given }).map((state) => [...state]));
+        """,
+        states=[dataclasses.asdict(state) for state in states],
+    )
+    assert [bytes(state) for state in found] == expected
 
 
 READ = """

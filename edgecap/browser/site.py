@@ -59,8 +59,8 @@ def write_site(model: str | Path, out: str | Path, *, litert: LiteRtJs) -> Site:
     folder = Path(out)
     bundle = read_bundle(model)
     data = Path(model).read_bytes()
-    # The file may have changed since; what is written is what was checked.
-    if parse_bundle(data).spec != bundle.spec:
+    # What is written is what was checked, whatever happens to the file meanwhile.
+    if not data.startswith(bundle.model) or parse_bundle(data).spec != bundle.spec:
         raise ModelFileError(f"{model} has changed in the meantime; nothing was written")
     bind(bundle.graph, bundle.spec)
     check_runnable(model, bundle.spec.task, bundle.spec.input.resize)

@@ -74,7 +74,7 @@ async function useModel(name, data) {
   const { task, labels, decision } = found.spec, told = labels.filter((label) => label !== decision.background);
   const shown = `${told.slice(0, 12).join(", ")}${told.length > 12 ? ` and ${told.length - 12} more` : ""}`;
   ready("Choose what it looks at",
-    `${why ?? "A camera, a video, or pictures one after the other. Nothing leaves this device."}\n` +
+    `${why ?? "A camera, a video, or pictures one after the other. Nothing leaves this device."}\n\n` +
     `It ${task === "regression" ? "measures" : "tells"} ${shown}.`);
   const { golden } = found;
   if (golden && golden.apart > golden.tolerance) {

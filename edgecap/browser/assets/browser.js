@@ -63,10 +63,10 @@ export async function keepOffline(tell, renewed) {
   try {
     await navigator.serviceWorker.register("service-worker.js");
     await navigator.serviceWorker.ready;
-    tell("yes: everything is kept", true);
+    tell("yes: page and model are kept", true);
   } catch (error) {
     // The one before still serves what it kept.
     const kept = navigator.serviceWorker.controller !== null;
-    tell(kept ? "yes: everything is kept" : `no: ${error.message}`, kept);
+    tell(kept ? "yes: page and model are kept" : `no: ${error.message}`, kept);
   }
 }
