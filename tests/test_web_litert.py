@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+import edgecap
 from edgecap.browser import find_litert, write_site
 from edgecap.browser.litert import VARIABLE
 from edgecap.browser.server import SiteServer
@@ -30,6 +31,7 @@ from edgecap.streaming import StreamingModel
 from edgecap.synthetic import Scene
 from tests import handmade
 from tests.devtools import Browser, Tab, find_browser
+from tests.test_arm64 import ATTENDING, CELLS, convert
 from tests.web_pages import with_spec
 
 pytest.importorskip("cv2", reason="needs the extra 'camera'")
@@ -223,6 +225,31 @@ def test_every_task_and_kind_of_state_gives_pythons_bytes(
         exact=task == "regression" or (dtype == "int8" and task == "classification"),
     )
     assert found["golden"]["apart"] == 0
+
+
+@pytest.mark.slow
+def test_every_recipe_and_attention_give_pythons_bytes(
+    shared: Tab, site: Path, tmp_path: Path
+) -> None:
+    """The models of tests/test_arm64.py: cells of 8, 16 and 32 bits, with attention or not."""
+    pytest.importorskip("tensorflow", reason="needs the extra 'convert'")
+    from tests.convert.test_network import MEMORIES, NECKS, lively_network, scenes
+
+    network, images = lively_network(), scenes(2, 12)
+    attending = lively_network(8, NECKS["attend to motion"], MEMORIES["attention"])
+    recipes = [(network, name, cell) for name, cell in CELLS.items()]
+    recipes += [(attending, name, CELLS[recipe]) for name, recipe in ATTENDING.items()]
+    frames = Scene(seed=4, height=113, width=150, gestures=20)
+    taken = np.stack([frame.image for frame, _ in zip(frames, range(FRAMES), strict=False)])
+    for made_of, name, cell in recipes:
+        path = tmp_path / f"{name}.tflite"
+        convert(made_of, images, name, cell, path)
+        model = edgecap.load(path)
+        found = streamed_in_browser(shared, site, model, path, taken)
+        assert_equal_to_python(found, model, taken, exact=model.spec.output.tensor.dtype == "int8")
+        assert found["golden"]["apart"] == 0
+        outputs = {output for output, *_ in found["found"]}
+        assert len(outputs) > 20, "outputs must vary for this to mean anything"
 
 
 def test_pictures_that_are_chosen_run_through_the_page_as_through_the_command(

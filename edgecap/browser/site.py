@@ -62,8 +62,9 @@ def write_site(model: str | Path, out: str | Path, *, litert: LiteRtJs) -> Site:
     # What is written is what was checked, whatever happens to the file meanwhile.
     if not data.startswith(bundle.model) or parse_bundle(data).spec != bundle.spec:
         raise ModelFileError(f"{model} has changed in the meantime; nothing was written")
-    bind(bundle.graph, bundle.spec)
+    # First of all: a graph of another task has no step to be bound.
     check_runnable(model, bundle.spec.task, bundle.spec.input.resize)
+    bind(bundle.graph, bundle.spec)
     files = {MODEL: data}
     for source, names in ((_OWN, None), (_SHARED_FROM, _SHARED)):
         for file in sorted(source.iterdir()):
