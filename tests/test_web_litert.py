@@ -554,15 +554,45 @@ def test_a_camera_that_falls_silent_is_not_taken_for_live(tab: Tab) -> None:
     tab.wait(f"({veil}) === '' && document.querySelector('#notices').innerText.includes('reset')")
 
 
-def test_a_browser_without_simd_is_told_so(browser: Browser, server: SiteServer) -> None:
+def test_a_browser_without_simd_is_told_so(
+    browser: Browser, server: SiteServer, demo_path: Path
+) -> None:
     tab = browser.open("about:blank")
     lame = "WebAssembly.validate = () => false"
     tab.call("Page.addScriptToEvaluateOnNewDocument", source=lame)
     tab.call("Page.navigate", url=server.url)
     tab.wait(f"{STATE} === 'no model' && {BANNER}.includes('no SIMD')")
     assert tab.value("document.querySelector('#open-camera').disabled")
+    click(tab, "#banner button")
+    tab.choose("#model-file", demo_path)
+    tab.wait(f"{BANNER}.includes('no SIMD')")
     assert list(tab.problems) == []
     tab.close()
+
+
+DROP = """
+(async () => {
+  const data = new DataTransfer();
+  for (const [name, type] of FILES) {
+    data.items.add(new File([await (await fetch(name)).arrayBuffer()], name, { type }));
+  }
+  for (const kind of ['dragenter', 'drop']) {
+    dispatchEvent(new DragEvent(kind, { dataTransfer: data, cancelable: true }));
+  }
+})()
+"""
+
+
+def test_files_can_be_dropped_on_the_page(tab: Tab, site: Path, pictures: list[Path]) -> None:
+    for name in ("0.png", "1.png"):
+        (site / name).write_bytes((pictures[0].parent / name).read_bytes())
+    tab.value(DROP.replace("FILES", "[['0.png', 'image/png'], ['1.png', 'image/png']]"))
+    tab.wait(f"{ENDED} && {ANSWERED} === 2")
+    tab.value(DROP.replace("FILES", "[['app.js', '']]"))
+    tab.wait(f"{BANNER}.includes('app.js') && {BANNER}.includes('not a model')")
+    tab.value(DROP.replace("FILES", "[['model.tflite', '']]"))
+    tab.wait(f"{READY} && {BANNER} === ''")
+    assert not tab.value("document.body.classList.contains('dropping')")
 
 
 def test_another_model_takes_the_place_of_the_first(

@@ -2,6 +2,7 @@
 
 import { checkBrowser, keepOffline, whyNoCamera } from "./browser.js";
 import { palette } from "./camera.js";
+import { takeDrops } from "./drop.js";
 import { Engine } from "./engine.js";
 import { EdgecapError, ModelFileError, SourceError } from "./errors.js";
 import { fillAbout, fillSpeed, modelFacts } from "./panels.js";
@@ -99,6 +100,8 @@ function show(name) {
 }
 
 async function readModel(file) {
+  // Where the page could not begin for this, it is said again.
+  checkBrowser();
   if (file.size > MOST_BYTES) throw new ModelFileError(`${file.name}: ${file.size} bytes is too large for a model file`);
   let data;
   try {
@@ -148,7 +151,8 @@ async function run(source) {
   session = new Session(engine, loaded.spec, source, {
     picture: (frame) => view.frame(frame, source.live),
     result,
-    ends: (ended) => ended.forEach((event) => tellEvent(event)),
+    // The reset itself ended them, not a frame.
+    ends: (over) => over.forEach((event) => { view.event({ ...event, clock_s: view.clock_s }); tellEvent(event); }),
     notice: (kind, told) => addNotice(find("#notices-panel"), kind, told),
     ended,
     failed: (error) => { ended(null); complain(error); },
@@ -174,8 +178,7 @@ function result(told) {
 }
 
 function tellEvent(event) {
-  events.add(event, session?.source.live ? new Date() : null);
-  if (event.score === 0) view.event({ ...event, clock_s: view.clock_s });
+  events.add(event, session.source.live ? new Date() : null);
 }
 
 /** The source has come to its end, or was lost. */
@@ -255,22 +258,7 @@ for (const [name, use] of [["#file", (files) => openFiles(files)], ["#model-file
   }));
 }
 
-let inside = 0;
-const dropping = (change) => {
-  inside = change === null ? 0 : inside + change;
-  document.body.classList.toggle("dropping", inside > 0);
-};
-addEventListener("dragenter", () => dropping(1));
-addEventListener("dragleave", () => dropping(-1));
-addEventListener("dragover", (event) => event.preventDefault());
-addEventListener("drop", (event) => {
-  event.preventDefault();
-  dropping(null);
-  const files = [...event.dataTransfer.files];
-  const media = (file) => /^(video|image)\//.test(file.type);
-  // What is no video and no picture is taken for a model; whether it is one is looked at there.
-  guarded(() => (files.length && !files.some(media) ? readModel(files[0]) : openFiles(files)))();
-});
+takeDrops(document.body, { models: guarded(readModel), frames: guarded(openFiles) });
 
 // What moves.
 
@@ -302,6 +290,8 @@ async function begin() {
   checkBrowser();
   engine = new Engine();
   const opening = engine.open();
+  // Meanwhile nobody listens; it is waited for below.
+  opening.catch(() => {});
   let response;
   try {
     response = await fetch(MODEL);

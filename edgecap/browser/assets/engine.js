@@ -10,6 +10,8 @@ export class Engine {
     this.worker = new Worker(new URL("worker.js", import.meta.url));
     this.asked = new Map();
     this.number = 0;
+    /** Why the thread answers no more, or null. */
+    this.dead = null;
     this.worker.addEventListener("message", ({ data: { id, result, error } }) => {
       const { resolve, reject } = this.asked.get(id);
       this.asked.delete(id);
@@ -17,14 +19,15 @@ export class Engine {
     });
     this.worker.addEventListener("error", (event) => {
       event.preventDefault();
-      const told = new errors.BrowserError(
+      this.dead = new errors.BrowserError(
         `the interpreter's thread has ended: ${event.message || "its script could not be loaded"}. Load the page again`);
-      for (const { reject } of this.asked.values()) reject(told);
+      for (const { reject } of this.asked.values()) reject(this.dead);
       this.asked.clear();
     });
   }
 
   ask(task, given = {}, transfer = []) {
+    if (this.dead) return Promise.reject(this.dead);
     return new Promise((resolve, reject) => {
       const id = this.number++;
       this.asked.set(id, { resolve, reject });

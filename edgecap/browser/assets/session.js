@@ -1,6 +1,7 @@
 // One source through the model, until it is stopped: newest frame wins, time is the model's, and what
 // happened is told. The twin of edgecap/lane.py.
 
+import { SourceError } from "./errors.js";
 import { RateGate, longestGap_s } from "./rate.js";
 import { Speed } from "./speed.js";
 
@@ -30,10 +31,19 @@ export class Session {
     this.index = 0;
   }
 
-  /** Runs until the source ends or is stopped. */
+  /**
+   * Runs until the source ends or is stopped.
+   *
+   * @throws {SourceError} it does not begin to play
+   */
   async start() {
-    this.engine.reset();
-    await this.source.start((frame) => this.seen(frame), (why) => this.end(why));
+    await this.engine.reset();
+    try {
+      await this.source.start((frame) => this.seen(frame), (why) => this.end(why));
+    } catch (error) {
+      // Whoever stops a video before it plays wants no error.
+      if (this.running) throw new SourceError(`${this.source.name} cannot be played: ${error.message}. Choose it again`);
+    }
   }
 
   /** Takes in one frame; resolves when it was answered or left out. */
@@ -97,10 +107,9 @@ export class Session {
     const at_s = this.last_s ?? 0;
     this.gate.reset();
     this.speed.resets++;
-    this.engine.reset().then((labels) => {
-      const events = labels.map((label) => ({ label, kind: "end", timestamp_s: at_s, score: 0 }));
-      if (events.length) this.told.ends(events);
-    });
+    this.engine.reset().then(
+      (labels) => this.told.ends(labels.map((label) => ({ label, kind: "end", timestamp_s: at_s, score: 0 }))),
+      (error) => this.told.failed(error));
   }
 
   end(why) {
