@@ -608,6 +608,20 @@ def test_another_model_takes_the_place_of_the_first(
     assert list(tab.problems) == []
 
 
+@pytest.mark.parametrize("ending", ["js", "wasm"])
+def test_a_folder_that_is_not_whole_is_told_of(
+    browser: Browser, site: Path, tmp_path: Path, ending: str
+) -> None:
+    folder = shutil.copytree(site, tmp_path / "site")
+    (folder / "litert" / f"litert_wasm_compat_internal.{ending}").unlink()
+    with SiteServer(folder) as server:
+        tab = browser.open(server.url)
+        tab.wait(f"{STATE} === 'no model' && {BANNER}.includes('LiteRT.js cannot be started')")
+        assert "folder litert/ is not whole" in tab.value(BANNER)
+        tab.wait("document.querySelector('#about').innerText.includes('Offline\\nno')")
+        tab.close()
+
+
 def test_the_guides_own_app_runs(browser: Browser, site: Path, tmp_path: Path) -> None:
     guide = (Path(__file__).parent.parent / "docs" / "browser.md").read_text("utf-8")
     code = re.search(r"<!-- code: own\.js -->\s*```js\n(.*?)```", guide, re.DOTALL)

@@ -10,7 +10,7 @@ import { byteSize } from "./spec.js";
 /**
  * An instance of the runtime; serves any number of models, one after the other.
  *
- * @param {(options: object) => Promise<object>} factory what LiteRT.js's script defines
+ * @param {(options: object) => Promise<object>} factory what LiteRT.js's script defines as ModuleFactory
  * @param {string} folder where its .wasm lies, with a slash at the end
  * @returns {Promise<object>} the WebAssembly module with its bindings
  */
@@ -26,8 +26,8 @@ export async function openRuntime(factory, folder) {
     module = await factory({ locateFile: (name) => folder + name, print: keep, printErr: keep });
   } catch (error) {
     throw new BrowserError(
-      `LiteRT.js cannot be started: ${error?.message ?? error}. Load the page again; if that does not help, the folder ` +
-      "on the server is incomplete, or does not give .wasm files as they are");
+      `LiteRT.js cannot be started: ${error?.message ?? error}. Load the page again; if that does not help, the page's ` +
+      "folder litert/ is not whole on the server");
   }
   module.setupLogging();
   module.lastWords = () => words.filter((line) => line.startsWith("ERROR")).join("; ");

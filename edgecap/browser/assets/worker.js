@@ -11,9 +11,11 @@ function open() {
   ready ??= (async () => {
     const [{ openRuntime }, { parseBundle }, { compareGolden }, streaming] = await Promise.all(
       ["litert.js", "bundle.js", "golden.js", "streaming.js"].map((name) => import(`./${name}`)));
-    importScripts(LITERT);
-    const folder = new URL("litert/", self.location.href).href;
-    const runtime = await openRuntime(self.ModuleFactory, folder);
+    const factory = async (options) => {
+      importScripts(LITERT);
+      return self.ModuleFactory(options);
+    };
+    const runtime = await openRuntime(factory, new URL("litert/", self.location.href).href);
     return { parseBundle, compareGolden, ...streaming, runtime };
   })();
   return ready;
