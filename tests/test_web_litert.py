@@ -32,7 +32,7 @@ from edgecap.synthetic import Scene
 from tests import handmade
 from tests.devtools import Browser, Tab, find_browser
 from tests.test_arm64 import ATTENDING, CELLS, convert
-from tests.web_pages import with_spec
+from tests.web_pages import NODE, run_node, with_spec
 
 pytest.importorskip("cv2", reason="needs the extra 'camera'")
 import cv2
@@ -250,6 +250,42 @@ def test_every_recipe_and_attention_give_pythons_bytes(
         assert found["golden"]["apart"] == 0
         outputs = {output for output, *_ in found["found"]}
         assert len(outputs) > 20, "outputs must vary for this to mean anything"
+
+
+@pytest.mark.skipif(NODE is None, reason="needs node")
+def test_steps_and_exchanged_models_leave_memory_as_it_was(tmp_path: Path, demo_path: Path) -> None:
+    """The same runtime in node, where its memory can be looked at."""
+    script, wasm = find_litert().files
+    found = run_node(
+        tmp_path,
+        """
+        import { createRequire } from "node:module";
+        import { dirname } from "node:path";
+        import { parseBundle } from "./bundle.js";
+        import { openRuntime } from "./litert.js";
+        import { StreamingModel } from "./streaming.js";
+        const text = readFileSync(given.script, "utf8"), module = { exports: {} };
+        const names = ["module", "exports", "require", "__filename", "__dirname"];
+        const folder = `${dirname(given.script)}/`, require = createRequire(import.meta.url);
+        new Function(...names, text)(module, module.exports, require, given.script, folder);
+        const runtime = await openRuntime(module.exports, folder);
+        const bundle = await parseBundle(bytes(given.model)), image = bundle.golden.frames[0];
+        const place = () => { const at = runtime._malloc(64); runtime._free(at); return at; };
+        const run = (steps) => {
+          const model = new StreamingModel(runtime, bundle);
+          let states = model.initialStates();
+          for (let n = 0; n < steps; n++) ({ states } = model.infer(model.imageOf(image), states));
+          model.close();
+          return [runtime.HEAPU8.length, place()];
+        };
+        run(100);
+        answer([run(100), run(2000), ...Array.from({ length: 12 }, () => run(2))]);
+        """,
+        script=str(script.resolve()),
+        model=str(demo_path),
+    )
+    assert wasm.is_file()
+    assert all(one == found[0] for one in found), found
 
 
 def test_pictures_that_are_chosen_run_through_the_page_as_through_the_command(
