@@ -130,13 +130,13 @@ class CaptionConfig:
     fit: str = "stretch"
     min_count: int = 5
     longest: int = 18
-    validation: float = 0.05
-    views: int = 6
+    validation: float = 0.03
+    views: int = 2
     label_smoothing: float = 0.1
     dropout: float = 0.5
     grid_dropout: float = 0.1
     average: float = 0.998
-    teach: StageConfig = StageConfig(15, 32, 5, 6e-4, patience=4)
+    teach: StageConfig = StageConfig(10, 32, 5, 6e-4, patience=4)
     qat: StageConfig = StageConfig(1, 32, 5, 5e-5)
     beam: int = 3
     length_penalty: float = 0.7

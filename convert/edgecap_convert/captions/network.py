@@ -10,7 +10,7 @@ heads: Vaswani et al. 2017)::
               h = tanh(mean(G) W_I + b)    c = 0
 
     step      e = E[word]
-              a = softmax(h W_Q K^T)      context = a V
+              a = softmax(h W_Q K^T / √d)      context = a V
               z = W e + b + W_C context + U h        the gates of the LSTM, see ``recurrent``
               x = tanh(W_H h' + W_X context + W_E e + b)
               logits = x E^T + b                     tied: E embeds words and answers with them
@@ -381,6 +381,10 @@ class CaptionNetwork(tf.Module):
 
     def _kernel(self, name: str) -> tf.Tensor:
         kernel = self.kernels[name]
+        if name == "query":
+            # Scaled dot products: as a part of the weights it costs nothing.
+            decoder = self.config.decoder
+            kernel = kernel * (decoder.key // decoder.heads) ** -0.5
         return kernel if self.schedule is None else grids.fake_quant_weights(kernel)
 
     def _embedding(self) -> tf.Tensor:
