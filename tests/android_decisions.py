@@ -120,7 +120,7 @@ def lanes(writer: Writer) -> Iterator[Case]:
     for rate_hz, camera_hz in ((12.0, 30.0), (12.0, 12.0), (30.0, 24.0), (0.5, 30.0)):
         frames = 400
         steps = rng.uniform(0.8, 1.2, frames) / camera_hz
-        steps[50], steps[120], steps[121], steps[200], steps[300] = 2.5, 1.9, 0.3, -1.0, 7.0
+        steps[50], steps[120], steps[121], steps[200], steps[300] = 2.01, 1.99, 0.3, -1.0, 7.0
         times = 50.0 + steps.cumsum()
         stream = SimpleNamespace(
             model=SimpleNamespace(spec=SimpleNamespace(rate_hz=rate_hz)),

@@ -58,6 +58,7 @@ def bad_files(good: bytes) -> Iterator[tuple[str, bytes, str]]:
     fewer = {name: data for name, data in members.items() if name != GOLDEN_MEMBER}
     yield "a member missing", packed(flatbuffer, document, fewer), "expected one golden.npz"
     yield "a member too large", _claiming(good, 1 << 27), "claims 134217728 bytes"
+    yield "a wrong CRC", _checksummed(good, 7), "is not what the directory says"
     yield "no JSON", packed(flatbuffer, "{nothing", members), "the spec is not JSON"
     yield "a list", packed(flatbuffer, "[]", members), "spec: expected an object; got '[]'"
     for name, change, says in _changes():
@@ -145,6 +146,12 @@ def _claiming(good: bytes, size: int) -> bytes:
     """The file with a directory whose last member says that it unpacks to so many bytes."""
     at = good.rindex(b"PK\x01\x02")
     return good[: at + 24] + struct.pack("<L", size) + good[at + 28 :]
+
+
+def _checksummed(good: bytes, crc: int) -> bytes:
+    """The file with a directory that gives its last member another CRC-32."""
+    at = good.rindex(b"PK\x01\x02")
+    return good[: at + 16] + struct.pack("<L", crc) + good[at + 20 :]
 
 
 def _sha256(data: bytes) -> str:

@@ -186,7 +186,8 @@ def test_the_manifest_declares_what_the_app_is(build: Build) -> None:
     assert "native-code: 'arm64-v8a' 'armeabi-v7a'" in told
     # Nothing leaves the phone: the network is not even asked for.
     assert re.findall(r"uses-permission: name='([^']+)'", told) == ["android.permission.CAMERA"]
-    assert "uses-feature-not-required: name='android.hardware.camera.any'" in told
+    for camera in ("android.hardware.camera", "android.hardware.camera.any"):
+        assert f"uses-feature-not-required: name='{camera}'" in told
     tree = build.native("aapt", "dump", "xmltree", build.apk, "AndroidManifest.xml")
     assert re.search(r"android:exported\(0x01010010\)=\(type 0x12\)0xffffffff", tree)
     assert re.search(r"android:extractNativeLibs\(0x010104ea\)=\(type 0x12\)0x0", tree)

@@ -25,8 +25,6 @@ public final class Preprocessor {
   private int top;
   private LinearAxis columns;
   private LinearAxis rows;
-  private int rowStep;
-  private int rowStart;
 
   /** Two rows of the source, resized along x; {@code held} says which. */
   private final int[][] resized;
@@ -53,9 +51,10 @@ public final class Preprocessor {
     int at = 0;
     for (int y = 0; y < spec.height(); y++) {
       int[] above = row(frame, rows.first[y], rows.second[y]);
-      int[] below = row(frame, rows.second[y], rows.first[y]);
       int aboveWeight = rows.firstWeight[y];
       int belowWeight = rows.secondWeight[y];
+      // What counts for nothing need not be converted.
+      int[] below = belowWeight == 0 ? above : row(frame, rows.second[y], rows.first[y]);
       for (int i = 0; i < above.length; i++) {
         int sum = ((aboveWeight * (above[i] >> 4)) >> 16) + ((belowWeight * (below[i] >> 4)) >> 16);
         put(at++, Math.min((sum + 2) >> 2, 255));
@@ -79,7 +78,7 @@ public final class Preprocessor {
     int place = held[0] == y ? 0 : held[1] == y ? 1 : held[0] == other ? 1 : 0;
     if (held[place] != y) {
       held[place] = y;
-      resizeRow(frame, top + rowStart + y * rowStep, resized[place]);
+      resizeRow(frame, top + y, resized[place]);
     }
     return resized[place];
   }
@@ -114,15 +113,6 @@ public final class Preprocessor {
         croppedHeight = (int) Math.max(1, Math.rint(width / aspect));
         top = (height - croppedHeight) / 2;
       }
-    }
-    rowStep = 1;
-    rowStart = 0;
-    int times = croppedHeight / spec.height();
-    if (times % 2 == 1 && croppedHeight % spec.height() == 0) {
-      // Each row of the result lies on one row of the frame; the Python runtime drops the others.
-      rowStep = times;
-      rowStart = times / 2;
-      croppedHeight = spec.height();
     }
     columns = new LinearAxis(croppedWidth, spec.width(), true);
     rows = new LinearAxis(croppedHeight, spec.height(), false);

@@ -16,17 +16,22 @@ import org.junit.Test;
 /**
  * Camera frames go in, and every output, state, probability and event of 200 frames is Python's.
  *
- * <p>The property {@code edgecap.litert} names {@code libLiteRt.so} of the ai-edge-litert wheel.
+ * <p>Here on LiteRT, that of Python itself: the property {@code edgecap.litert} names {@code
+ * libLiteRt.so} of the ai-edge-litert wheel. The app's tests run the same on TensorFlow Lite.
  */
 public class ParityTest {
+  /** An interpreter for a model; closed after its frames. */
+  protected StepRunner open(ModelFile file) throws ModelException {
+    return new LiteRtRunner(System.getProperty("edgecap.litert"), file.model());
+  }
+
   @Test
   @SuppressWarnings("unchecked")
   public void twoHundredFramesAreEqualToPython() throws Exception {
     List<Map<String, Object>> vectors = Vectors.cases("parity");
     for (Map<String, Object> vector : vectors) {
       ModelFile file = ModelFile.read(Vectors.bytes(vector.get("file")));
-      try (LiteRtRunner runner =
-          new LiteRtRunner(System.getProperty("edgecap.litert"), file.model())) {
+      try (StepRunner runner = open(file)) {
         Stream stream = new Stream(file.spec, runner);
         byte[] frames = Vectors.bytes(vector.get("frames"));
         byte[] outputs = Vectors.bytes(vector.get("outputs"));

@@ -14,7 +14,7 @@ import org.junit.Test;
 
 /** States are carried by name, and a reset puts each on its zero-point. */
 public class StreamTest {
-  /** A graph that adds one to every byte of every state and gives nothing but zeros. */
+  /** A graph that adds one, or two, to every byte of a state. */
   private static final class Counting implements StepRunner {
     final Map<String, TensorSpec> inputs = new LinkedHashMap<>();
     final Map<String, TensorSpec> outputs = new LinkedHashMap<>();
@@ -45,6 +45,12 @@ public class StreamTest {
 
     @Override
     public void run(Map<String, ByteBuffer> from, Map<String, ByteBuffer> to) {
+      // First, so that an output which is an input too would show.
+      for (ByteBuffer buffer : to.values()) {
+        for (int i = 0; i < buffer.capacity(); i++) {
+          buffer.put(i, (byte) 99);
+        }
+      }
       for (TensorSpec state : spec.states) {
         int step = state.name.equals("b") ? 2 : 1;
         for (int i = 0; i < state.bytes(); i++) {
