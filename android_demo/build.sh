@@ -14,7 +14,6 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-min_sdk=24
 packages=(
   libandroid-23-java dalvik-exchange aapt zipalign apksigner libapksig-java
   # What aapt and zipalign load; the C library and those of GCC are the host's.
@@ -127,7 +126,15 @@ cp "$here/../edgecap/assets/gestures-demo.tflite" "$work/assets/models/"
 cp "$here/../LICENSE" "$work/assets/licences/edgecap.txt"
 cp "$out"/tflite/tensorflow-lite-2*/LICENSE "$work/assets/licences/tensorflow-lite.txt"
 main=$here/app/src/main
-step "aapt" native "$tools/aapt" package -f -m -J "$work/gen" -M "$main/AndroidManifest.xml" \
+setting() { sed -n "s/^ *$1 = '\{0,1\}\([^']*\)'\{0,1\}$/\1/p" "$here/app/build.gradle"; }
+min_sdk=$(setting minSdk)
+# What Gradle's plugin would put there; without extraction, Android maps the libraries in the APK.
+sed -e "s/<manifest/& package=\"$(setting namespace)\"/" \
+  -e 's/<application/& android:extractNativeLibs="false"/' \
+  "$main/AndroidManifest.xml" >"$work/AndroidManifest.xml"
+step "aapt" native "$tools/aapt" package -f -m -J "$work/gen" -M "$work/AndroidManifest.xml" \
+  --min-sdk-version "$min_sdk" --target-sdk-version "$(setting targetSdk)" \
+  --version-code "$(setting versionCode)" --version-name "$(setting versionName)" \
   -S "$main/res" -A "$work/assets" -0 tflite -I "$android_jar" -F "$work/resources.apk"
 # API 23 is older than the target; tests/test_android.py checks the same sources against API 34.
 java8=(-encoding UTF-8 -source 8 -target 8 -Xlint:-options -bootclasspath "$android_jar")
