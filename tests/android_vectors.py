@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,9 @@ def write(folder: Path) -> None:
     for task, dtype in (("multilabel", "int8"), ("regression", "float32")):
         paths[f"{task} {dtype}"] = folder / f"{task}.tflite"
         handmade.model(folder / f"{task}.tflite", task, dtype)
+    (folder / "demo.tflite").write_bytes(paths["demo"].read_bytes())
+    reference = resources.files("edgecap.assets") / "reference-int8.tflite"
+    (folder / "reference.tflite").write_bytes(reference.read_bytes())
     small = folder / "classification.tflite"
     handmade.model(small, "classification", "int8")
     kinds = {

@@ -4,8 +4,8 @@
     EDGECAP_ANDROID_BUILD=FOLDER pytest tests/test_android.py
 
 The classes of the package's dex are turned back into a jar by enjarify and run on the JVM, so what
-is tested is what a phone runs, but for Android's own virtual machine and TensorFlow Lite's native
-code for Arm: for the latter stands LiteRT of the Python wheel.
+is tested is what a phone runs, but for Android's own virtual machine and native code for Arm: for
+that stand LiteRT of the Python wheel, and TensorFlow Lite's Android library for x86-64.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -23,7 +24,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import android_vectors
+from tests import android_host, android_vectors
 
 pytestmark = pytest.mark.android
 
@@ -32,7 +33,9 @@ _DEMO = Path(__file__).parent.parent / "android_demo"
 _MAX_APK_BYTES = 12_000_000
 # The first whose C functions are those that LiteRtRunner.java calls.
 _LITERT = (2, 3)
-TEST_CLASSES = ("PreprocessorTest", "DecisionTest", "ModelFileTest", "StreamTest", "ParityTest")
+_CORE = ("PreprocessorTest", "DecisionTest", "ModelFileTest", "StreamTest", "ParityTest")
+TFLITE = "edgecap.demo.TfliteRunnerTest"
+TEST_CLASSES = (*(f"edgecap.core.{name}" for name in _CORE), TFLITE)
 
 
 class Build:
@@ -113,9 +116,13 @@ def test_classes(
     """
     classes = tmp_path_factory.mktemp("tests")
     libraries = [build.maven(name) for name in ("junit", "hamcrest", "jna")]
-    compiled = [build.folder / "work/core", *libraries]
-    javac(_DEMO / "core/src/test/java", classes, compiled, "-Xlint:all,-processing", "-Werror")
-    return [classes, dex_classes, *libraries]
+    compiled = [classes, build.folder / "work/core", build.folder / "work/app", *build.jars]
+    for part in ("core", "app"):
+        sources = _DEMO / part / "src/test/java"
+        javac(sources, classes, [*compiled, *libraries], "-Xlint:all,-processing", "-Werror")
+    # TensorFlow Lite's own classes before those of the dex: a jar of enjarify's is of a version of
+    # class files in which interfaces have no static methods.
+    return [classes, *build.jars, dex_classes, *libraries]
 
 
 @pytest.fixture(scope="module")
@@ -138,28 +145,44 @@ def litert() -> str:
     return str(library)
 
 
+@pytest.fixture(scope="module")
+def tflite(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with TensorFlow Lite's Android library, made to run here."""
+    if platform.machine() != "x86_64":
+        pytest.skip("needs x86-64: TensorFlow Lite's Android library for it runs here")
+    folder = tmp_path_factory.mktemp("tflite")
+    (aar,) = build.folder.glob("maven/tensorflow-lite-2*.aar")
+    android_host.prepare(aar, folder)
+    return folder
+
+
 @pytest.mark.parametrize("name", TEST_CLASSES)
 def test_the_classes_of_the_dex_do_what_python_does(
-    name: str, test_classes: list[Path], vectors: Path, litert: str
+    name: str,
+    test_classes: list[Path],
+    vectors: Path,
+    litert: str,
+    request: pytest.FixtureRequest,
 ) -> None:
+    options, environment = ["-ea", f"-Dedgecap.vectors={vectors}"], os.environ.copy()
+    if name == TFLITE:
+        folder = request.getfixturevalue("tflite")
+        options.append(f"-Djava.library.path={folder}")
+        environment["LD_LIBRARY_PATH"] = str(folder)
+    else:
+        options.append(f"-Dedgecap.litert={litert}")
+    path = os.pathsep.join(map(str, test_classes))
     told = call(
-        [
-            "java",
-            "-ea",
-            f"-Dedgecap.vectors={vectors}",
-            f"-Dedgecap.litert={litert}",
-            "-cp",
-            os.pathsep.join(map(str, test_classes)),
-            "org.junit.runner.JUnitCore",
-            f"edgecap.core.{name}",
-        ]
+        ["java", *options, "-cp", path, "org.junit.runner.JUnitCore", name],
+        env=environment,
+        cwd=vectors,
     )
     assert re.search(r"^OK \(\d+ tests?\)$", told, re.M), told
 
 
 def test_no_class_of_tests_is_left_out() -> None:
-    files = (_DEMO / "core/src/test/java").rglob("*Test.java")
-    assert {file.stem for file in files} == set(TEST_CLASSES)
+    files = _DEMO.glob("*/src/test/java/**/*Test.java")
+    assert {file.stem for file in files} == {name.rpartition(".")[2] for name in TEST_CLASSES}
 
 
 def test_the_package_is_signed(build: Build, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import java.util.List;
 
 /** What the person has chosen: model, threads, camera; kept from one start to the next. */
 final class Choices {
+  /** One is on XNNPACK, more on other kernels: see {@link TfliteRunner}. */
   static final int[] THREADS = {1, 2, 4};
 
   private static final String MODEL = "model";

@@ -11,7 +11,15 @@ import java.util.Map;
 import org.tensorflow.lite.Interpreter;
 import org.tensorflow.lite.Tensor;
 
-/** The step on TensorFlow Lite with XNNPACK; to be used and closed in one thread. */
+/**
+ * The step on TensorFlow Lite; to be used and closed in one thread.
+ *
+ * <p>One thread is XNNPACK's. More are TensorFlow Lite's own kernels': its Java API gives XNNPACK one
+ * thread, whatever is asked for ({@code createXNNPackDelegate} in {@code
+ * op_resolver_lazy_delegate_proxy.cc} of 2.16 takes the default options), so a larger number would do
+ * nothing there. The two round otherwise now and then, within the tolerance that is recorded in the
+ * model's file.
+ */
 final class TfliteRunner implements StepRunner {
   private final Interpreter interpreter;
   private final Map<String, TensorSpec> inputs = new LinkedHashMap<>();
@@ -23,14 +31,14 @@ final class TfliteRunner implements StepRunner {
    * Opens a verified model.
    *
    * @param model the flatbuffer in a direct buffer; kept as long as the runner
-   * @param threads for kernels that can use more than one
+   * @param threads one: on XNNPACK; more: on the kernels that can use them
    * @throws ModelException TensorFlow Lite refuses it, or it has no step
    */
   TfliteRunner(ByteBuffer model, int threads) throws ModelException {
     try {
       interpreter =
           new Interpreter(
-              model, new Interpreter.Options().setNumThreads(threads).setUseXNNPACK(true));
+              model, new Interpreter.Options().setNumThreads(threads).setUseXNNPACK(threads == 1));
     } catch (IllegalArgumentException | IllegalStateException error) {
       throw new ModelException(
           "TensorFlow Lite cannot run this model: " + error.getMessage(), error);
