@@ -161,7 +161,6 @@ def test_the_classes_of_the_dex_do_what_python_does(
     name: str,
     test_classes: list[Path],
     vectors: Path,
-    litert: str,
     request: pytest.FixtureRequest,
 ) -> None:
     options, environment = ["-ea", f"-Dedgecap.vectors={vectors}"], os.environ.copy()
@@ -170,7 +169,7 @@ def test_the_classes_of_the_dex_do_what_python_does(
         options.append(f"-Djava.library.path={folder}")
         environment["LD_LIBRARY_PATH"] = str(folder)
     else:
-        options.append(f"-Dedgecap.litert={litert}")
+        options.append(f"-Dedgecap.litert={request.getfixturevalue('litert')}")
     path = os.pathsep.join(map(str, test_classes))
     told = call(
         ["java", *options, "-cp", path, "org.junit.runner.JUnitCore", name],

@@ -44,6 +44,8 @@ final class CameraSession {
   // Touched by the camera thread only.
   private CameraDevice device;
   private ImageReader reader;
+  /** From the wish for the camera to the first word of it; until then it cannot be closed. */
+  private boolean opening;
 
   CameraSession(
       final CameraManager manager,
@@ -73,10 +75,9 @@ final class CameraSession {
         new Runnable() {
           @Override
           public void run() {
-            free();
+            end();
           }
         });
-    thread.quitSafely();
     try {
       thread.join(CLOSE_MS);
     } catch (InterruptedException error) {
@@ -86,8 +87,10 @@ final class CameraSession {
 
   private void open(CameraManager manager) {
     try {
+      opening = true;
       manager.openCamera(choice.id, deviceCallback(), handler);
     } catch (CameraAccessException | SecurityException | IllegalArgumentException error) {
+      opening = false;
       problem("The camera cannot be opened: " + error.getMessage());
     }
   }
@@ -96,26 +99,35 @@ final class CameraSession {
     return new CameraDevice.StateCallback() {
       @Override
       public void onOpened(CameraDevice opened) {
-        if (closed) {
-          opened.close();
-          return;
-        }
+        opening = false;
         device = opened;
-        configure();
+        if (closed) {
+          end();
+        } else {
+          configure();
+        }
       }
 
       @Override
       public void onDisconnected(CameraDevice gone) {
-        gone.close();
+        lost(gone);
         problem("Another app has taken the camera. Close it and come back.");
       }
 
       @Override
       public void onError(CameraDevice failed, int code) {
-        failed.close();
+        lost(failed);
         problem("The camera has failed (" + explain(code) + "). Close other apps that use it.");
       }
     };
+  }
+
+  private void lost(CameraDevice gone) {
+    opening = false;
+    gone.close();
+    if (closed) {
+      end();
+    }
   }
 
   private void configure() {
@@ -159,7 +171,11 @@ final class CameraSession {
     };
   }
 
-  private void free() {
+  /** Closes everything and ends the thread; a camera that is still opening, once it has. */
+  private void end() {
+    if (opening) {
+      return;
+    }
     if (device != null) {
       device.close();
       device = null;
@@ -178,6 +194,7 @@ final class CameraSession {
                 }
               });
     }
+    thread.quitSafely();
   }
 
   private void problem(final String text) {

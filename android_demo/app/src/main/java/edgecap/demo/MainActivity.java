@@ -14,12 +14,7 @@ import android.os.Bundle;
 import android.provider.Settings;
 import android.view.SurfaceHolder;
 import android.view.View;
-import android.widget.AdapterView;
-import android.widget.ArrayAdapter;
-import android.widget.Spinner;
 import edgecap.core.ModelSpec;
-import java.util.ArrayList;
-import java.util.List;
 
 /**
  * The screen: what the camera sees and what the model makes of it.
@@ -28,14 +23,14 @@ import java.util.List;
  * phone or leaving the app leaks nothing; the state of the recognition begins anew each time.
  */
 public final class MainActivity extends Activity
-    implements Recognizer.Listener, CameraSession.Listener, SurfaceHolder.Callback {
+    implements Recognizer.Listener, CameraSession.Listener, Lists.Listener, SurfaceHolder.Callback {
   private static final int ASK_CAMERA = 1;
   private static final int PICK_MODEL = 2;
   private static final String ASKED = "asked";
 
   private Choices choices;
   private Screen screen;
-  private Spinner models;
+  private Lists lists;
   private boolean asked;
   private boolean resumed;
   private boolean surfaceReady;
@@ -58,9 +53,7 @@ public final class MainActivity extends Activity
     choices = new Choices(this);
     screen = new Screen(this);
     screen.preview.getHolder().addCallback(this);
-    models = (Spinner) findViewById(R.id.models);
-    fillModels();
-    fillThreads();
+    lists = new Lists(this, choices, this);
     findViewById(R.id.switch_camera)
         .setOnClickListener(
             new View.OnClickListener() {
@@ -132,7 +125,7 @@ public final class MainActivity extends Activity
       choices.chooseDocument(data.getData());
     }
     // Also after nothing was picked: the list then shows what is loaded. Resuming loads it.
-    fillModels();
+    lists.showModels();
   }
 
   @Override
@@ -280,82 +273,22 @@ public final class MainActivity extends Activity
     screen.showProblem(text, cameraActionText, cameraAction);
   }
 
-  private void fillModels() {
-    List<Object> rows = new ArrayList<>();
-    rows.addAll(choices.models());
-    final int pick = rows.size();
-    rows.add(getString(R.string.pick_model));
-    models.setOnItemSelectedListener(null);
-    models.setAdapter(new ArrayAdapter<>(this, android.R.layout.simple_spinner_item, rows));
-    models.setSelection(Math.max(0, choices.model()), false);
-    models.setOnItemSelectedListener(
-        new Chosen() {
-          @Override
-          void chosen(int index) {
-            if (index == pick) {
-              pickModel();
-            } else if (index != choices.model()) {
-              choices.chooseModel(index);
-              reload();
-            }
-          }
-        });
-  }
-
-  private void fillThreads() {
-    Spinner threads = (Spinner) findViewById(R.id.threads);
-    List<String> rows = new ArrayList<>();
-    int chosen = 0;
-    for (int count : Choices.THREADS) {
-      if (count == choices.threads()) {
-        chosen = rows.size();
-      }
-      rows.add(
-          count == 1
-              ? getString(R.string.threads_one)
-              : getString(R.string.threads_many, count));
-    }
-    threads.setAdapter(new ArrayAdapter<>(this, android.R.layout.simple_spinner_item, rows));
-    threads.setSelection(chosen, false);
-    threads.setOnItemSelectedListener(
-        new Chosen() {
-          @Override
-          void chosen(int index) {
-            if (Choices.THREADS[index] != choices.threads()) {
-              choices.chooseThreads(Choices.THREADS[index]);
-              reload();
-            }
-          }
-        });
-  }
-
-  private void reload() {
+  @Override
+  public void onChoice() {
     if (resumed) {
       loadModel();
     }
   }
 
-  private void pickModel() {
+  @Override
+  public void onPickDocument() {
     Intent intent = new Intent(Intent.ACTION_OPEN_DOCUMENT);
     intent.addCategory(Intent.CATEGORY_OPENABLE).setType("*/*");
     try {
       startActivityForResult(intent, PICK_MODEL);
     } catch (ActivityNotFoundException error) {
       onModelProblem(getString(R.string.no_picker));
-      fillModels();
+      lists.showModels();
     }
-  }
-
-  /** A list's listener without the half that is never needed. */
-  private abstract static class Chosen implements AdapterView.OnItemSelectedListener {
-    abstract void chosen(int index);
-
-    @Override
-    public void onItemSelected(AdapterView<?> list, View row, int index, long id) {
-      chosen(index);
-    }
-
-    @Override
-    public void onNothingSelected(AdapterView<?> list) {}
   }
 }

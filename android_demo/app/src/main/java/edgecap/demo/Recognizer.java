@@ -48,6 +48,7 @@ final class Recognizer implements ImageReader.OnImageAvailableListener {
   // Touched by the inference thread only.
   private TfliteRunner runner;
   private ModelSpec spec;
+  private Stream stream;
   private Lane lane;
   private Latencies steps;
   private Latencies latencies;
@@ -67,7 +68,7 @@ final class Recognizer implements ImageReader.OnImageAvailableListener {
     return handler;
   }
 
-  /** Takes frames of another camera from now on. */
+  /** Takes frames of another camera from now on: another scene, and perhaps another clock. */
   void look(final CameraView view) {
     handler.post(
         new Runnable() {
@@ -76,6 +77,10 @@ final class Recognizer implements ImageReader.OnImageAvailableListener {
             camera = view;
             arrived = 0;
             seen = 0;
+            if (lane != null) {
+              stream.reset();
+              lane = new Lane(stream, spec.rateHz);
+            }
           }
         });
   }
@@ -108,7 +113,7 @@ final class Recognizer implements ImageReader.OnImageAvailableListener {
   public void onImageAvailable(ImageReader reader) {
     arrived++;
     // Null where an earlier call has taken this frame or a newer one: that one was dropped.
-    try (Image image = reader.acquireLatestImage()) {
+    try (Image image = latest(reader)) {
       if (image == null || closed) {
         return;
       }
@@ -117,9 +122,15 @@ final class Recognizer implements ImageReader.OnImageAvailableListener {
       if (lane != null && camera != null && lane.due(timestampS)) {
         answer(image, timestampS);
       }
-    } catch (IllegalStateException error) {
-      // The reader was closed while this frame was on its way; the next camera brings others.
-      return;
+    }
+  }
+
+  private static Image latest(ImageReader reader) {
+    try {
+      return reader.acquireLatestImage();
+    } catch (IllegalStateException closedReader) {
+      // Closed by this thread, while word of a last frame was on its way.
+      return null;
     }
   }
 
@@ -128,7 +139,7 @@ final class Recognizer implements ImageReader.OnImageAvailableListener {
     long startedNs = System.nanoTime();
     try {
       prediction = lane.step(frame(image), timestampS);
-    } catch (IllegalArgumentException error) {
+    } catch (IllegalArgumentException | IllegalStateException error) {
       free();
       problem("A frame cannot be answered: " + error.getMessage());
       return;
@@ -175,8 +186,9 @@ final class Recognizer implements ImageReader.OnImageAvailableListener {
     try {
       ModelFile file = ModelFile.read(source.read(context));
       runner = new TfliteRunner(file.model(), threads);
-      lane = new Lane(new Stream(file.spec, runner), file.spec.rateHz);
       spec = file.spec;
+      stream = new Stream(spec, runner);
+      lane = new Lane(stream, spec.rateHz);
       steps = new Latencies(KEPT);
       latencies = new Latencies(KEPT);
       final ModelSpec loaded = spec;

@@ -100,7 +100,7 @@ public final class TensorSpec {
     }
   }
 
-  /** The real number at an index: scale · (q − zeroPoint) in float32, as the kernels compute it. */
+  /** The real number at an index: scale · (q − zeroPoint), computed in float32. */
   float real(ByteBuffer buffer, int index) {
     double stored = stored(buffer, index);
     return isFloat() ? (float) stored : (float) (stored - zeroPoint) * (float) scale;
