@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Builds edgecap-demo.apk from this checkout with packages of Debian and Maven Central alone.
 #
-#   android_demo/build.sh [--tests] [FOLDER]       FOLDER is build/android unless given
+#   android_demo/build.sh [--model FILE] [--tests] [FOLDER]       FOLDER is build/android unless given
+#
+# --model puts another model into the package than the demonstration's.
 #
 # Debian's packages are downloaded and unpacked into FOLDER, not installed, so it needs no root:
 # bullseye has android.jar (API 23) and dx, bookworm aapt, zipalign and apksigner. What is in FOLDER
@@ -39,12 +41,23 @@ step() {
 }
 
 tests=
-if [ "${1:-}" = --tests ]; then
-  tests=yes
-  packages+=(enjarify)
-  shift
-fi
-[ $# -le 1 ] || fail "expected [--tests] [FOLDER]; got $*"
+model=$here/../edgecap/assets/gestures-demo.tflite
+while [[ ${1:-} == --* ]]; do
+  case $1 in
+    --tests)
+      tests=yes
+      packages+=(enjarify)
+      shift
+      ;;
+    --model)
+      model=${2:-}
+      [[ -f $model && $model == *.tflite ]] || fail "--model: expected a .tflite file; got '$model'"
+      shift 2
+      ;;
+    *) fail "expected [--model FILE] [--tests] [FOLDER]; got $1" ;;
+  esac
+done
+[ $# -le 1 ] || fail "expected [--model FILE] [--tests] [FOLDER]; got $*"
 out=${1:-$here/../build/android}
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
@@ -122,7 +135,7 @@ classpath=$(IFS=:; echo "${jars[*]}")
 work=$out/work
 rm -rf "$work"
 mkdir -p "$work"/{gen,core,app,apk/lib,assets/models,assets/licences}
-cp "$here/../edgecap/assets/gestures-demo.tflite" "$work/assets/models/"
+cp "$model" "$work/assets/models/"
 cp "$here/../LICENSE" "$work/assets/licences/edgecap.txt"
 cp "$out"/tflite/tensorflow-lite-2*/LICENSE "$work/assets/licences/tensorflow-lite.txt"
 main=$here/app/src/main

@@ -251,6 +251,24 @@ def test_the_sources_type_check_against_a_recent_api(build: Build, tmp_path: Pat
     assert (app / "edgecap/demo/MainActivity.class").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--model", "no.tflite"], "--model: expected a .tflite file; got 'no.tflite'"),
+        (["--modle"], "expected [--model FILE] [--tests] [FOLDER]; got --modle"),
+        (["one", "two"], "expected [--model FILE] [--tests] [FOLDER]; got one two"),
+    ],
+)
+def test_the_build_refuses_what_it_does_not_know(
+    arguments: list[str], says: str, tmp_path: Path
+) -> None:
+    command = ["bash", _DEMO / "build.sh", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_build_says_what_is_missing(tmp_path: Path) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
