@@ -52,6 +52,7 @@ while [[ ${1:-} == --* ]]; do
     --model)
       model=${2:-}
       [[ -f $model && $model == *.tflite ]] || fail "--model: expected a .tflite file; got '$model'"
+      model=$(realpath "$model")
       shift 2
       ;;
     *) fail "expected [--model FILE] [--tests] [FOLDER]; got $1" ;;
