@@ -1,9 +1,8 @@
-"""Lets TensorFlow Lite's Android library for x86-64 run under a desktop's C library.
+"""Lets TensorFlow Lite's Android libraries for 64 bits run under a desktop's C library.
 
-It is the library that an emulator would load: of the same sources as that for Arm. It takes few
-functions of Android's C library, and most are the same in glibc. So a copy is made in which symbols
-have no versions (bionic's are not glibc's) and the few names that mean something else are changed;
-``bionic_stand_in/libc.c`` has those.
+They take few functions of Android's C library, and most are the same in glibc. So a copy is made in
+which symbols have no versions (bionic's are not glibc's) and the few names that mean something else
+are changed; ``bionic_stand_in/libc.c`` has those.
 """
 
 from __future__ import annotations
@@ -41,16 +40,20 @@ _VERSIONS = (0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF)
 _IGNORED = 0x6FFFFEF0
 
 
-def prepare(aar: Path, folder: Path) -> None:
-    """Puts the library and its stand-ins into a folder, to be named in ``LD_LIBRARY_PATH``.
+def prepare(archive: Path, inside: str, folder: Path, *, compiler: str | None = None) -> None:
+    """Puts a library and its stand-ins into a folder, to be named in ``LD_LIBRARY_PATH``.
 
     Skips the test where there is no C compiler.
+
+    Args:
+      archive: an AAR or APK. inside: the folder in it that holds the library of one processor.
+      compiler: of that processor; by default this machine's.
     """
-    compiler = shutil.which("cc") or shutil.which("gcc")
+    compiler = compiler or shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("needs a C compiler to run TensorFlow Lite's Android library here")
-    with zipfile.ZipFile(aar) as archive:
-        (folder / _LIBRARY).write_bytes(without_bionic(archive.read(f"jni/x86_64/{_LIBRARY}")))
+    with zipfile.ZipFile(archive) as opened:
+        (folder / _LIBRARY).write_bytes(without_bionic(opened.read(f"{inside}/{_LIBRARY}")))
     for name, source in (
         ("libc.so", _STAND_IN),
         *((f"lib{n}.so", None) for n in ("m", "dl", "log")),
@@ -62,7 +65,7 @@ def prepare(aar: Path, folder: Path) -> None:
 
 
 def without_bionic(library: bytes) -> bytes:
-    """A copy of an ELF library for x86-64 without versions of symbols and with names changed."""
+    """A copy of an ELF library of 64 bits without versions of symbols and with names changed."""
     data = bytearray(library)
     (headers,) = struct.unpack_from("<Q", data, 32)
     size, count = struct.unpack_from("<HH", data, 54)

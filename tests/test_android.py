@@ -152,7 +152,7 @@ def tflite(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("needs x86-64: TensorFlow Lite's Android library for it runs here")
     folder = tmp_path_factory.mktemp("tflite")
     (aar,) = build.folder.glob("maven/tensorflow-lite-2*.aar")
-    android_host.prepare(aar, folder)
+    android_host.prepare(aar, "jni/x86_64", folder)
     return folder
 
 
