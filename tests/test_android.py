@@ -167,6 +167,8 @@ def test_the_classes_of_the_dex_do_what_python_does(
     if name == TFLITE:
         folder = request.getfixturevalue("tflite")
         options.append(f"-Djava.library.path={folder}")
+        # Threads are counted: the JVM shall start none of its own meanwhile.
+        options += ["-XX:+UseSerialGC", "-XX:-UseDynamicNumberOfCompilerThreads"]
         environment["LD_LIBRARY_PATH"] = str(folder)
     else:
         options.append(f"-Dedgecap.litert={request.getfixturevalue('litert')}")
