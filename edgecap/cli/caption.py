@@ -48,10 +48,11 @@ def command(
       edgecap caption captions.tflite dog.jpg --attention looked/
     """
     import edgecap
+    from edgecap.assets import resolve_model
     from edgecap.errors import DataError
     from edgecap.images import read_image
 
-    loaded = edgecap.load_captioner(model, **runtime)
+    loaded = edgecap.load_captioner(resolve_model(model), **runtime)
     if attention is not None:
         try:
             attention.mkdir(parents=True, exist_ok=True)
