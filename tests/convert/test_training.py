@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edgecap_convert.captions.config import captions_wanted
 from edgecap_convert.training.config import load_config
 from edgecap_convert.training.tensorboard import TensorBoardLog
 
@@ -216,7 +217,8 @@ def test_wrong_settings_are_refused(
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_examples_are_settings(path: Path) -> None:
-    load_config(path)
+    if captions_wanted("", path) is None:
+        load_config(path)
 
 
 def test_a_folder_with_something_in_it_is_not_overwritten(
