@@ -121,14 +121,15 @@ class FlightRecorder(Sink):
         if self._closing:
             return
         self._closing = True
+        until_s = time.monotonic() + _CLOSE_S
         for recorded in self._streams:
             if recorded.stream.observer is recorded:
                 recorded.stream.observer = None
             cut = recorded.flush()
             if cut is not None:
-                self._hand_over(cut, wait=False)
+                self._hand_over(cut, until_s)
         self._inbox.put(None)
-        self._writer.join(_CLOSE_S)
+        self._writer.join(max(0.0, until_s - time.monotonic()))
         if self._writer.is_alive():
             self._news.put(Notice("sink", "flight recorder: the disk is too slow to wait for", 0.0))
         self._tell_news()
@@ -138,8 +139,9 @@ class FlightRecorder(Sink):
         if self._inbox.empty():
             self._inbox.put("")
 
-    def _hand_over(self, cut: Cut, wait: bool = True) -> None:
-        if self._waiting.acquire(blocking=wait and self._patient):
+    def _hand_over(self, cut: Cut, until_s: float | None = None) -> None:
+        longest_s = None if until_s is None else max(0.0, until_s - time.monotonic())
+        if self._waiting.acquire(self._patient, longest_s if self._patient else None):
             self._inbox.put(cut)
         else:
             self._fail(cut, "the disk is too slow, it is still writing earlier ones")
