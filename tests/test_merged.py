@@ -18,6 +18,7 @@ from edgecap.sources.merged import Merged
 from edgecap.sources.synthetic import SyntheticSource
 from edgecap.streaming import StreamingModel
 from edgecap.synthetic import Scene
+from tests.processes import LIMIT_S, wait_for
 
 _IMAGE = np.zeros((4, 4, 3), np.uint8)
 
@@ -70,23 +71,52 @@ def test_every_frame_of_every_recording_comes_in_order() -> None:
     assert found == {0: list(range(200)), 1: list(range(50)), 2: []}
 
 
-def test_a_fast_source_does_not_starve_a_slow_one() -> None:
-    order = [number for number, _ in Merged([Given(n, counting(400)) for n in "abcd"])]
-    # At the half, none is far behind.
-    counts = np.bincount(order[:800], minlength=4)
-    assert counts.min() > 100, counts
+def test_of_sources_that_all_have_a_frame_each_has_its_turn() -> None:
+    ready, taken = [0] * 4, [0] * 4
+
+    def frames(number: int) -> Callable[[Given], Iterator[Frame]]:
+        def given(_: Given) -> Iterator[Frame]:
+            for index in range(100):
+                yield Frame(index, index / 10, _IMAGE)
+                # Asked for the next one: this one lies ready.
+                ready[number] += 1
+
+        return given
+
+    counts = []
+    for number, _ in Merged([Given(name, frames(n)) for n, name in enumerate("abcd")]):
+        taken[number] += 1
+        counts.append(tuple(taken))
+        # Whose thread has the processor is the system's choice: what is fair is asked only where
+        # every source has something to give.
+        wait_for(
+            lambda: all(r > t or t == 100 for r, t in zip(ready, taken, strict=True)), every_s=0
+        )
+    assert counts[-1] == (100,) * 4
+    # The first came when the others were not there yet.
+    assert max(max(seen) - min(seen) for seen in counts) <= 2
 
 
 def test_of_a_live_source_the_newest_frame_wins() -> None:
+    given, taken = threading.Semaphore(0), threading.Semaphore(0)
+
+    def bursts(_: Given) -> Iterator[Frame]:
+        for index in range(201):
+            yield Frame(index, index / 10, _IMAGE)
+            # Asked for the next one: all so far were handed over.
+            if index % 100 == 0:
+                if index:
+                    given.release()
+                assert taken.acquire(timeout=LIMIT_S)
+
     seen = []
-    merged = Merged([Given("fast", counting(300, 1e-3), live=True), Given("idle", counting(0))])
-    for _, item in merged:
+    for _, item in Merged([Given("fast", bursts, live=True), Given("idle", counting(0))]):
         assert isinstance(item, Frame)
         seen.append(item.index)
-        time.sleep(0.02)
-    assert seen == sorted(set(seen))
-    assert 2 < len(seen) < 100
-    assert seen[-1] == 299
+        taken.release()
+        if item.index < 200:
+            assert given.acquire(timeout=LIMIT_S)
+    assert seen == [0, 100, 200]
 
 
 def test_a_source_that_fails_is_told_and_the_others_go_on() -> None:
@@ -117,7 +147,8 @@ def test_stopping_lets_go_of_whoever_waits_for_a_frame() -> None:
     timer.start()
     began = time.monotonic()
     assert list(merged) == []
-    assert time.monotonic() - began < 5
+    # Those hang for a minute.
+    assert time.monotonic() - began < 30
     timer.join()
 
 
