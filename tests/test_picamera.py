@@ -46,7 +46,7 @@ def test_a_frames_time_is_when_the_sensor_took_it() -> None:
         for _, frame in zip(range(12), source, strict=False):
             times.append(frame.timestamp_s)
             # The stand-in's sensor is done 20 ms before a frame is there.
-            assert 0.02 <= time.monotonic() - frame.timestamp_s < 2.0
+            assert 0.02 <= time.monotonic() - frame.timestamp_s < 60
     assert frame.image.shape == (48, 64, 3)
     assert all(b > a for a, b in pairwise(times))
 

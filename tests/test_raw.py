@@ -130,7 +130,8 @@ def test_stop_lets_go_who_waits_for_input(pipe: tuple[int, Callable[[bytes], Non
         threading.Timer(0.2, source.stop).start()
         began_s = time.monotonic()
         assert len(list(source)) == 1
-        assert time.monotonic() - began_s < 0.4
+        # For ever, if it went on waiting for input.
+        assert time.monotonic() - began_s < 60
     assert descriptors() == before
 
 
@@ -146,7 +147,7 @@ def test_it_reads_from_another_program(tmp_path: Path) -> None:
         input=given.tobytes(),
         capture_output=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     assert int(result.stdout) == int(given[:, 0, 0, 2].astype(int).sum())
 
