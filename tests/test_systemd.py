@@ -23,7 +23,7 @@ def test_a_service_manager_is_told(
     name = f"@edgecap-{os.getpid()}" if abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind("\0" + name[1:] if abstract else name)
-        manager.settimeout(10)
+        manager.settimeout(60)
         monkeypatch.setenv("NOTIFY_SOCKET", name)
         for state in ("READY=1", "WATCHDOG=1", "STATUS=14.9 frames/s", "STOPPING=1"):
             assert notify(state)
@@ -47,7 +47,8 @@ def test_a_manager_that_does_not_read_holds_up_nothing(
         began_s = time.monotonic()
         told = [notify("WATCHDOG=1") for _ in range(1000)]
         assert not all(told)
-        assert time.monotonic() - began_s < 2.0
+        # For ever, if it waited.
+        assert time.monotonic() - began_s < 60
 
 
 def test_the_watchdog_is_fed_twice_as_often_as_it_bites(monkeypatch: pytest.MonkeyPatch) -> None:
