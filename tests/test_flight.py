@@ -26,7 +26,14 @@ from edgecap.predictions import ClassPrediction
 from edgecap.streaming import StreamingModel
 from tests import handmade
 from tests.flown import EAGER, NEVER, SHORT, scene_frames, step_all, tapes
-from tests.processes import wait_for
+from tests.processes import LIMIT_S, wait_for
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that does not get the processor is waited for, and so is the next frame."""
+    monkeypatch.setattr("edgecap.flight.recorder._CLOSE_S", LIMIT_S)
+    monkeypatch.setattr("edgecap.flight.stream_recorder._IDLE_S", 5 * LIMIT_S)
 
 
 def record(
@@ -260,9 +267,10 @@ def test_a_signal_asks_for_a_recording(tmp_path: Path, demo_model: StreamingMode
 
 
 def test_what_came_is_written_when_no_more_frames_come(
-    tmp_path: Path, demo_model: StreamingModel
+    tmp_path: Path, demo_model: StreamingModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A camera that hangs is when one wants the recording."""
+    monkeypatch.setattr("edgecap.flight.stream_recorder._IDLE_S", 1.0)
     recorder = FlightRecorder(tmp_path, NEVER)
     stream = demo_model.stream()
     recorder.attach(stream)

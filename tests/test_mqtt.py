@@ -20,7 +20,7 @@ from edgecap.errors import MissingDependencyError, SinkError
 from edgecap.notices import Notice
 from edgecap.sinks.background import Background
 from edgecap.sinks.mqtt import Mqtt
-from tests.processes import wait_for
+from tests.processes import LIMIT_S, wait_for
 from tests.runs import END, START, result, run_info
 
 
@@ -107,7 +107,7 @@ class Listener:
         )
         self._client.connect("127.0.0.1", broker.port)
         self._client.loop_start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(LIMIT_S)
 
     def of(self, name: str) -> list[Any]:
         return [payload for topic, payload, _ in tuple(self.got) if topic == f"shop/door/{name}"]
@@ -117,10 +117,13 @@ class Listener:
         told = {event["id"]: event for event in map(json.loads, self.of("event"))}
         return list(told.values())
 
+    def gone(self) -> None:
+        """To be told while there is no broker."""
+        self._ready.clear()
+
     def again(self) -> None:
         """Waits until the broker has it again."""
-        self._ready.clear()
-        assert self._ready.wait(20)
+        assert self._ready.wait(LIMIT_S)
 
     def close(self) -> None:
         self._client.disconnect()
@@ -153,7 +156,7 @@ def test_events_notices_health_and_presence_are_published(
     background.notice(Notice("lost", "no frame for 5 s", 7.0, "door"))
     wait_for(lambda: listener.of("event") and listener.of("notice"))
     wait_for(lambda: len(listener.of("health")) > 2)
-    background.close()
+    background.close(LIMIT_S)
     wait_for(lambda: "offline" in listener.of("availability"))
     assert listener.of("availability") == ["online", "offline"]
     (event,) = listener.events()
@@ -177,7 +180,7 @@ def test_who_comes_late_is_told_the_presence_and_the_health(
     first = {topic: retained for topic, _, retained in reversed(late.got)}
     assert first == dict.fromkeys(topics, True)
     late.close()
-    background.close()
+    background.close(LIMIT_S)
 
 
 def test_a_broker_that_is_not_there_yet_gets_the_events_when_it_is(broker: Broker) -> None:
@@ -191,7 +194,7 @@ def test_a_broker_that_is_not_there_yet_gets_the_events_when_it_is(broker: Broke
     broker.start()
     listener = Listener(broker)
     wait_for(lambda: len(listener.events()) == 3)
-    background.close()
+    background.close(LIMIT_S)
     assert [event["frame"] for event in listener.events()] == [0, 100, 200]
     assert told[0].startswith(f"mqtt: no connection to {broker.url}")
     listener.close()
@@ -201,21 +204,29 @@ def test_a_broker_that_is_killed_and_started_again_loses_no_event(
     broker: Broker, listener: Listener
 ) -> None:
     sink = Mqtt(broker.url)
-    # The listener must be back before us: what is published to nobody is kept by no broker.
-    sink._client.reconnect_delay_set(4, 4)
     background = Background(sink, name="mqtt")
     background.begin(run_info())
     background.write(result(0, START))
     wait_for(listener.events)
+    # The listener must be back before us: what is published to nobody is kept by no broker.
+    back, reconnect = threading.Event(), sink._client.reconnect
+
+    def late() -> Any:
+        assert back.wait(LIMIT_S)
+        return reconnect()
+
+    sink._client.reconnect = late  # type: ignore[method-assign]
     broker.stop()
+    listener.gone()
     # As it stops: on its way, refused, or kept in the queue.
     for index in range(1, 20):
         background.write(result(index, START))
     broker.start()
     listener.again()
+    back.set()
     background.write(result(20, END))
     wait_for(lambda: any(event["frame"] == 20 for event in listener.events()))
-    background.close()
+    background.close(LIMIT_S)
     frames = [event["frame"] for event in listener.events()]
     assert sorted(frames) == list(range(21))
     assert background.losses.events == 0
@@ -270,7 +281,7 @@ def test_a_broker_that_never_acknowledges_is_told_at_the_end() -> None:
         peer.sendall(b"\x20\x02\x00\x00")  # CONNACK, and nothing more from here on
         wait_for(sink._client.is_connected)
         background.write(result(1, START))
-        background.close(2.0)
+        background.close(LIMIT_S)
         assert any("has not acknowledged the last" in line for line in told)
         peer.close()
 

@@ -84,13 +84,15 @@ def test_a_message_holds_only_what_is_new() -> None:
         assert shade_of(told["cameras"][0]["picture"]) == 200
 
 
-def test_a_request_waits_for_news_and_a_second_at_most() -> None:
+def test_a_request_waits_for_news_and_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     with served() as page:
         viewer = Viewer(page)
         viewer.live()
         began = time.monotonic()
         assert viewer.live()["cameras"][0]["rows"] == []
-        assert 0.8 < time.monotonic() - began < 10
+        assert 0.8 < time.monotonic() - began < 60
+        # News end the wait, and not the second, however slow this machine is.
+        monkeypatch.setattr("edgecap.sinks.web.server._TICK_S", 600.0)
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(viewer.live)
             time.sleep(0.2)
@@ -234,7 +236,15 @@ def test_the_past_is_bounded() -> None:
         assert len(told["notices"]) == 50
 
 
-def test_write_takes_microseconds_while_viewers_look_on() -> None:
+def test_write_takes_microseconds_while_viewers_look_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoding: set[int] = set()
+    encode = edgecap.sinks.web.pictures.Pictures.encode
+
+    def noted(self: object, image: np.ndarray, width: int) -> bytes:
+        encoding.add(threading.get_ident())
+        return encode(self, image, width)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(edgecap.sinks.web.pictures.Pictures, "encode", noted)
     with served() as page:
         stopped = threading.Event()
 
@@ -254,8 +264,12 @@ def test_write_takes_microseconds_while_viewers_look_on() -> None:
                 took.append(time.perf_counter() - began)
                 time.sleep(0.005)
             stopped.set()
-        # Far above what it takes (see docs/web.md), far below what encoding would.
-        assert np.median(took) < 300e-6
+        # What takes long is done by others.
+        assert encoding
+        assert threading.get_ident() not in encoding
+        # Far above what it takes (see docs/web.md), below what encoding would. Where the machine is
+        # busy, or Python's own lock is taken, some have to wait; not the quickest quarter.
+        assert np.quantile(took, 0.25) < 1e-3
 
 
 def test_without_opencv_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,23 +17,23 @@ from edgecap.errors import ConfigError, SinkError
 from edgecap.health import Monitor
 from edgecap.sinks.base import Result, RunInfo
 from edgecap.sinks.web import WebPage
+from tests.processes import LIMIT_S, descriptors, wait_for
 from tests.viewers import Seen, Viewer, get, result, served, spec
 
 pytest.importorskip("cv2", reason="needs the extra 'camera'")
 TOKEN = "a-token-of-the-test"
 
 
-def until(true: Callable[[], bool], timeout_s: float = 15.0) -> None:
-    """Waits for what comes soon on an idle machine."""
-    ends = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < ends, "it has not come in time"
-        time.sleep(0.01)
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is cut off or forgotten for being slow, but where a test is about that."""
+    for name in ("_REQUEST_S", "_ANSWER_S", "_VIEWER_S"):
+        monkeypatch.setattr(server_module, name, 5 * LIMIT_S)
 
 
 def connect(page: WebPage, sent: bytes = b"", *, buffer: int | None = None) -> socket.socket:
     peer = socket.socket()
-    peer.settimeout(20)
+    peer.settimeout(LIMIT_S)
     if buffer is not None:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     peer.connect(("127.0.0.1", page.port))
@@ -219,14 +218,15 @@ def test_whoever_dawdles_over_a_request_is_cut_off(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(server_module, "_REQUEST_S", 0.4)
     with served() as page, connect(page, b"GET / HTT") as idle, connect(page) as silent:
         began = time.monotonic()
-        while time.monotonic() - began < 10:
+        while time.monotonic() - began < LIMIT_S:
             try:
                 # A byte now and then does not buy more time.
                 idle.sendall(b"P")
             except OSError:
                 break
             time.sleep(0.05)
-        assert time.monotonic() - began < 10
+        else:
+            pytest.fail("a byte now and then has bought more time")
         assert silent.recv(1) == b""
 
 
@@ -236,7 +236,6 @@ def test_whoever_dawdles_over_a_request_is_cut_off(monkeypatch: pytest.MonkeyPat
 def test_a_viewer_who_never_reads_slows_nobody_and_is_cut_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(server_module, "_ANSWER_S", 0.5)
     rng = np.random.default_rng(0)
     with served() as page, ExitStack() as stack:
         # Noise: its JPEG is larger than what the sockets hold.
@@ -248,7 +247,12 @@ def test_a_viewer_who_never_reads_slows_nobody_and_is_cut_off(
 
         page.write(noisy(0))
         ask = b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n"
-        slow = [stack.enter_context(connect(page, ask * 8, buffer=4096)) for _ in range(10)]
+        with monkeypatch.context() as patch:
+            patch.setattr(server_module, "_ANSWER_S", 0.5)
+            slow = [stack.enter_context(connect(page, ask * 8, buffer=4096)) for _ in range(10)]
+            # All their answers have begun: from here on, who reads has time to.
+            assert all(peer.recv(1) for peer in slow)
+            time.sleep(0.1)
         viewer, took = Viewer(page), []
         for index in range(1, 200):
             began = time.perf_counter()
@@ -256,7 +260,8 @@ def test_a_viewer_who_never_reads_slows_nobody_and_is_cut_off(
             took.append(time.perf_counter() - began)
             if index % 50 == 0:
                 assert viewer.live()["cameras"][0]["rows"][-1][0] == round(index / 12, 3)
-        assert np.median(took) < 300e-6
+        # Some have to wait for the processor, or for Python's own lock; not the quickest quarter.
+        assert np.quantile(took, 0.25) < 1e-3
 
         def cut(peer: socket.socket) -> bool:
             try:
@@ -264,7 +269,7 @@ def test_a_viewer_who_never_reads_slows_nobody_and_is_cut_off(
             except OSError:
                 return True
 
-        until(lambda: all(map(cut, slow)))
+        wait_for(lambda: all(map(cut, slow)))
         assert viewer.live()["viewers"] >= 1
 
 
@@ -282,19 +287,19 @@ def come_and_leave(page: WebPage, times: int) -> None:
 
 @pytest.mark.parametrize("times", [100, pytest.param(1000, marks=pytest.mark.slow)])
 def test_viewers_who_leave_leave_nothing_behind(times: int) -> None:
-    descriptors = "/proc/self/fd"
-    if not os.path.isdir(descriptors):  # noqa: PTH112
+    if not Path("/proc/self/fd").is_dir():
         pytest.skip("counts descriptors in /proc")
     with served() as page:
         come_and_leave(page, 20)
         viewer = Viewer(page)
         viewer.live()
-        until(lambda: page.connections == 0)
-        before = len(os.listdir(descriptors)), threading.active_count()  # noqa: PTH208
+        wait_for(lambda: page.connections == 0)
+        before = descriptors(), threading.active_count()
         come_and_leave(page, times)
         viewer.live()
-        until(lambda: page.connections == 0)
-        assert (len(os.listdir(descriptors)), threading.active_count()) == before  # noqa: PTH208
+        wait_for(lambda: page.connections == 0)
+        # What has ended may take a moment to go.
+        wait_for(lambda: (descriptors(), threading.active_count()) == before)
 
 
 def test_more_viewers_than_there_is_room_for_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,11 +318,11 @@ def test_more_connections_than_there_is_room_for_are_refused() -> None:
     with served() as page, ExitStack() as stack:
         for _ in range(64):
             stack.enter_context(connect(page))
-        until(lambda: page.connections == 64)
+        wait_for(lambda: page.connections == 64)
         with connect(page) as late:
             assert b"503" in late.recv(100)
         stack.close()
-        until(lambda: page.connections == 0)
+        wait_for(lambda: page.connections == 0)
         assert get(page, "/").status == 200
 
 
@@ -342,7 +347,11 @@ def test_an_address_that_cannot_be_had_is_one_line(host: str, port: int) -> None
     assert "\n" not in str(refused.value)
 
 
-def test_closing_takes_less_than_a_second_with_viewers_and_frees_the_port() -> None:
+def test_closing_waits_for_no_viewer_and_frees_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What the viewers ask for would come in ten minutes.
+    monkeypatch.setattr(server_module, "_TICK_S", 5 * LIMIT_S)
+    # The thread is left behind if it takes longer than this.
+    monkeypatch.setattr(server_module, "_STOP_S", LIMIT_S)
     with ExitStack() as stack:
         page = stack.enter_context(served())
         page.write(result(0))
@@ -354,11 +363,10 @@ def test_closing_takes_less_than_a_second_with_viewers_and_frees_the_port() -> N
         )
         peers = [stack.enter_context(connect(page, ask.encode())) for _ in range(8)]
         peers += [stack.enter_context(connect(page, b"GET / HT")) for _ in range(8)]
-        until(lambda: page.connections >= 16)
+        wait_for(lambda: page.connections >= 16)
         began = time.monotonic()
         page.close()
-        took_s = time.monotonic() - began
-        assert took_s < 1.0
+        assert time.monotonic() - began < LIMIT_S / 2
         assert threading.active_count() < threads
         # At once, while the old connections still linger.
         with served(port=page.port) as again:
@@ -381,7 +389,7 @@ def test_an_ipv6_page_is_reached_by_its_url() -> None:
     try:
         page.begin(RunInfo(spec(), ("door",), Monitor().health))
         assert page.url == f"http://[::1]:{page.port}/"
-        with socket.create_connection(("::1", page.port), timeout=10) as peer:
+        with socket.create_connection(("::1", page.port), timeout=LIMIT_S) as peer:
             peer.sendall(f"GET / HTTP/1.0\r\nHost: [::1]:{page.port}\r\n\r\n".encode())
             assert peer.recv(15) == b"HTTP/1.1 200 OK"
     finally:

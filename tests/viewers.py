@@ -107,7 +107,7 @@ class Seen:
 
 def get(page: WebPage, path: str, *, method: str = "GET", **headers: str) -> Seen:
     """One request on a connection of its own; ``sec_fetch_site`` is ``Sec-Fetch-Site``."""
-    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=120)
     try:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, headers=named)
