@@ -31,8 +31,8 @@ from edgecap.errors import BackendError
 from edgecap.health import memory_mb
 from edgecap.steps import WholeStep
 
-# What a slow stage is made slower by: far more than all others take, on a busy machine too.
-SLEEP_S = 0.005
+# What a slow stage is made slower by: far more than all others take, on a slow machine too.
+SLEEP_S = 0.01
 
 
 class SlowStage(StagedModel):
@@ -121,9 +121,10 @@ def test_time_that_is_lost_in_a_stage_appears_in_that_stage(
     found = measure_closed(
         SlowStage(bundle, slow), small, seconds=0.2, reference=Reference(), control=Control()
     )
-    for name, taken in found.stages.items():
-        assert taken.p50_us is not None
-        assert (taken.p50_us >= SLEEP_S * 1e6) == (name == slow), name
+    medians = {name: taken.p50_us or 0.0 for name, taken in found.stages.items()}
+    assert medians[slow] >= SLEEP_S * 1e6
+    # Beside it, and not a time of its own: a busy machine makes all of them longer.
+    assert all(medians[name] < 0.7 * medians[slow] for name in STAGES if name != slow), medians
     assert found.whole.min_us >= SLEEP_S * 1e6
     # However slow: enough steps for medians, in enough blocks to tell two runs apart.
     assert len(found.blocks) >= 3

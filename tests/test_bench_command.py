@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -22,9 +23,30 @@ from edgecap.benchmark.stages import STAGES
 from edgecap.cli import bench as verb
 from edgecap.cli import cli
 from tests import bench_documents, handmade
-from tests.processes import children, is_alive, wait_for
+from tests.processes import LIMIT_S, children, is_alive, wait_for
 
 SHORT = ("--seconds", "0.5", "--cold-runs", "0", "--no-open", "--threads-up-to", "1")
+
+
+# Of two seconds' frames, a machine that is busy elsewhere may leave none to measure: that is said,
+# and is no fault. Then it is measured again.
+_STARVED, _TRIES = "frame(s) to measure", 5
+
+
+def measured(python: str, *arguments: str, env: dict[str, str] | None = None) -> Bench:
+    """What ``edgecap bench demo`` says in a process of its own."""
+    for _ in range(_TRIES):
+        done = subprocess.run(
+            [python, "-m", "edgecap", "bench", "demo", *arguments, "--json", "-"],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if _STARVED not in done.stderr:
+            break
+    assert done.returncode == 0, done.stderr
+    return from_dict(json.loads(done.stdout))
 
 
 def bench(*arguments: str | Path) -> Result:
@@ -36,11 +58,14 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A folder with the files of a short run of everything, and what was told."""
     folder = tmp_path_factory.mktemp("bench")
     (folder / "link.json").symlink_to(folder / "bench.json")
-    done = bench(
-        "demo",
-        *("--seconds", "1", "--threads-up-to", "2", "--camera-hz", "48", "--cold-runs", "1"),
-        *("--json", folder / "link.json", "--html", folder / "bench.html"),
-    )
+    for _ in range(_TRIES):
+        done = bench(
+            "demo",
+            *("--seconds", "1", "--threads-up-to", "2", "--camera-hz", "48", "--cold-runs", "1"),
+            *("--json", folder / "link.json", "--html", folder / "bench.html"),
+        )
+        if _STARVED not in str(done.exception):
+            break
     assert done.exit_code == 0, (done.output, done.exception)
     return folder, done.output
 
@@ -113,22 +138,29 @@ def test_it_needs_no_opencv(tmp_path: Path) -> None:
     # In this process, the camera's and those of the other measurements alike.
     (tmp_path / "cv2.py").write_text("raise ImportError('there is no OpenCV here')")
     paths = [str(tmp_path), *filter(None, sys.path)]
-    asked = ("--seconds", "0.5", "--cold-runs", "1", "--threads-up-to", "1", "--json", "-")
-    done = subprocess.run(
-        [sys.executable, "-m", "edgecap", "bench", "demo", *asked],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        capture_output=True,
-        text=True,
-        check=False,
+    asked = ("--seconds", "0.5", "--cold-runs", "1", "--threads-up-to", "1")
+    found = measured(
+        sys.executable, *asked, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     )
-    assert done.returncode == 0, done.stderr
-    found = from_dict(json.loads(done.stdout))
     assert found.closed.frame == found.model.input == "96x96"
     assert any("no OpenCV here" in note for note in found.notes)
     assert found.open is not None
     assert found.open.answered > 1
 
 
+def cameras(pid: int) -> list[int]:
+    """Children that have opened a camera and hold its frames."""
+    found = []
+    for child in children(pid):
+        with contextlib.suppress(OSError):
+            folder = Path("/proc") / str(child)
+            command, maps = (folder / "cmdline").read_bytes(), (folder / "maps").read_text()
+            if b"edgecap.capture.worker" in command and "memfd:" in maps:
+                found.append(child)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 def test_an_interrupted_run_ends_in_good_order(tmp_path: Path) -> None:
     asked = ["bench", "demo", "--seconds", "600", "--json", str(tmp_path / "bench.json")]
     running = subprocess.Popen(
@@ -138,11 +170,12 @@ def test_an_interrupted_run_ends_in_good_order(tmp_path: Path) -> None:
         text=True,
     )
     try:
-        # The camera's process: the open loop is under way.
-        wait_for(lambda: children(running.pid))
-        (camera,) = children(running.pid)
+        # The camera's process, and its first frame: the open loop is under way. Other children come
+        # and go before, to ask the machine what it is.
+        wait_for(lambda: cameras(running.pid))
+        (camera,) = cameras(running.pid)
         running.send_signal(signal.SIGINT)
-        told, complained = running.communicate(timeout=20)
+        told, complained = running.communicate(timeout=LIMIT_S)
     finally:
         running.kill()
         running.wait()
@@ -235,7 +268,7 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True)
     done = bench("--compare", made(tmp_path / "a.json"), tmp_path / "a.json", "--json", pipe)
     assert done.exit_code == 0, (done.output, done.exception)
-    told, _ = reader.communicate(timeout=20)
+    told, _ = reader.communicate(timeout=LIMIT_S)
     assert "verdict" in json.loads(told)
     assert pipe.is_fifo()
 
@@ -271,15 +304,7 @@ def test_it_measures_on_tflite_runtime_too() -> None:
     python = os.environ.get("EDGECAP_TFLITE_RUNTIME_PYTHON")
     if not python:
         pytest.skip("set EDGECAP_TFLITE_RUNTIME_PYTHON to a Python with tflite-runtime 2.14")
-    asked = ("--seconds", "0.5", "--cold-runs", "1", "--threads-up-to", "1", "--json", "-")
-    done = subprocess.run(
-        [python, "-m", "edgecap", "bench", "demo", *asked],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = from_dict(json.loads(done.stdout))
+    found = measured(python, "--seconds", "0.5", "--cold-runs", "1", "--threads-up-to", "1")
     assert (found.runtime.backend, found.runtime.version) == ("tflite-runtime", "2.14.0")
     assert tuple(found.closed.stages) == STAGES
     assert found.cold is not None

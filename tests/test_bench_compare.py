@@ -280,11 +280,12 @@ def waiting(step: Callable[[], object], wait_s: float) -> Callable[[], None]:
     return slower
 
 
-def test_a_real_run_that_is_slowed_by_ten_percent_is_slower() -> None:
+def test_a_real_run_that_is_slowed_by_a_third_is_slower() -> None:
     """Real runs of the packaged model in this process, plain and slowed ones in turns.
 
-    If a verdict is right 99 times of 100, as in one process, fewer than two right ones of four come
-    4 times in a million; at 19 of 20, 5 times in 10,000.
+    Until two verdicts of each kind were right: on a quiet machine the first two. On a busy one,
+    "cannot tell" is right too, and some may be wrong: so there are sixteen turns at most, and the
+    wrong ones must be fewer.
     """
     stream = edgecap.load(resolve_model("demo")).stream()
     size = stream.model.spec.input
@@ -301,14 +302,17 @@ def test_a_real_run_that_is_slowed_by_ten_percent_is_slower() -> None:
 
     last, step_s = run(step)
     same, slowed = Counter[str](), Counter[str]()
-    for _ in range(4):
-        slower, _ = run(waiting(step, 0.1 * step_s))
+    for _ in range(16):
+        slower, _ = run(waiting(step, step_s / 3))
         slowed[compare(last, slower).verdict] += 1
         again, step_s = run(step)
         same[compare(last, again).verdict] += 1
         last = again
+        if same["no difference"] >= 2 and slowed["slower"] >= 2:
+            break
     assert same["no difference"] >= 2, same
     assert slowed["slower"] >= 2, slowed
+    assert slowed["no difference"] + slowed["faster"] < slowed["slower"], slowed
 
 
 @pytest.mark.slow

@@ -537,7 +537,7 @@ def two_cores() -> Iterator[frozenset[int]]:
 @linux
 def test_real_load_of_others_is_seen(two_cores: frozenset[int], tmp_path: Path) -> None:
     # Their parent ends at once: they are nobody's children here, as any other program.
-    code = BURN.format(0.5) + f"open({str(tmp_path)!r} + '/' + str(__import__('os').getpid()), 'w')"
+    code = BURN.format(1.5) + f"open({str(tmp_path)!r} + '/' + str(__import__('os').getpid()), 'w')"
     parent = (
         "import subprocess, sys\n"
         f"for _ in range({len(two_cores)}): subprocess.Popen([sys.executable, '-c', {code!r}])"
@@ -547,7 +547,7 @@ def test_real_load_of_others_is_seen(two_cores: frozenset[int], tmp_path: Path) 
     wait_for(lambda: len(list(tmp_path.iterdir())) == len(two_cores))
     found = watch.environment()
     assert found.cores == len(two_cores)
-    # They computed half a second each: with nobody else here, nearly all of the time since.
+    # They computed longer than they took to start: with nobody else here, most of the time since.
     assert (found.after.busy or 0) > 0.3
     assert any("other processes took" in sentence for sentence in found.disturbed)
 
@@ -619,7 +619,8 @@ def test_work_of_a_child_that_still_lives_is_own_too(two_cores: frozenset[int]) 
 def test_this_machine_is_told_without_delay() -> None:
     began = time.process_time()
     found = Watch().environment()
-    assert time.process_time() - began < 0.5
+    # Its own work alone: what others do to the machine is not in it.
+    assert time.process_time() - began < 2.0
     assert found.cpu != "unknown"
     assert found.cores == len(os.sched_getaffinity(0))
     assert (found.memory_mb or 0) > 100

@@ -254,7 +254,7 @@ def test_threads_on_one_model_gated_or_not_answer_as_one_would(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(timeout=600)
     assert together == alone
 
 
@@ -284,15 +284,19 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
         SceneGate(**settings)
 
 
-def test_looking_at_a_picture_costs_little_beside_encoding_it() -> None:
+def test_looking_at_a_picture_costs_little_beside_encoding_it(demo_model: StreamingModel) -> None:
     gate = SceneGate()
     picture = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
     seen = Seen(gate.blocks(picture), (), 0.0)
-    times_s = []
-    for _ in range(50):
+    states = demo_model.initial_states()
+    looking_s, stepping_s = [], []
+    for _ in range(100):
         began = time.perf_counter()
-        for _ in range(10):
-            gate.opens(seen, gate.blocks(picture), 0.1)
-        times_s.append((time.perf_counter() - began) / 10)
-    # 20 µs on the machine this was written on; the least of many blocks is free of others' load.
-    assert min(times_s) < 100e-6
+        gate.opens(seen, gate.blocks(picture), 0.1)
+        looked = time.perf_counter()
+        demo_model.infer(picture, states)
+        looking_s.append(looked - began)
+        stepping_s.append(time.perf_counter() - looked)
+    # A tenth to a fifth, with this smallest of networks. The least of many, in turns: no load of
+    # others, and on whatever machine.
+    assert min(looking_s) < 0.7 * min(stepping_s)
