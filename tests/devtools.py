@@ -42,7 +42,7 @@ _SWITCHES = (
 _START = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); " + (
     "os.execv(sys.argv[3], sys.argv[3:])"
 )
-_ANSWER_S = 60.0
+_ANSWER_S = 120.0
 
 
 def find_browser() -> str | None:
@@ -193,7 +193,7 @@ class Tab:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def wait(self, expression: str, *, timeout_s: float = 20.0) -> Any:
+    def wait(self, expression: str, *, timeout_s: float = 120.0) -> Any:
         """Waits until a number, text or truth on the page is none of 0, "" and false; gives it."""
         until = time.monotonic() + timeout_s
         while True:

@@ -33,7 +33,7 @@ def edgecap(*arguments: str | Path) -> Result:
     done = subprocess.run(
         [*COMMAND, *map(str, arguments)],
         capture_output=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     # OpenCV may write bytes that are no UTF-8; they fail the assertions, not this line.
@@ -292,7 +292,7 @@ def test_a_reader_that_leaves_is_no_failure() -> None:
         assert process.stderr is not None
         json.loads(process.stdout.readline())
         process.stdout.close()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=300) == 0
         assert process.stderr.read() == b""
 
 

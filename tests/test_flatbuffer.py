@@ -138,7 +138,7 @@ def test_a_small_file_cannot_unfold_into_gigabytes() -> None:
         [sys.executable, "-c", _UNFOLD],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
     )

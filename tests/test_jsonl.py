@@ -251,7 +251,7 @@ def test_a_reader_that_does_not_read_does_not_keep_the_process_from_its_end() ->
         text=True,
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(root)},
-        timeout=30,
+        timeout=300,
         check=False,
     )
     os.close(writing)

@@ -179,7 +179,7 @@ def test_two_threads_on_one_model_answer_as_one_would(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(timeout=600)
     assert together == alone
 
 

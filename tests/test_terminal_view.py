@@ -212,7 +212,7 @@ def test_a_terminal_that_was_stopped_does_not_keep_the_process_from_its_end() ->
         text=True,
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(root), "TERM": "xterm"},
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "ended\n")

@@ -148,7 +148,7 @@ def test_a_running_pipeline_is_seen_by_two_viewers(
         changes(tab, CHART)
         changes(tab, "document.querySelector('.camera .answer').innerText", 1)
         changes(tab, "document.querySelector('#health').innerText")
-        tab.wait(f"{EVENTS} >= 2", timeout_s=40)
+        tab.wait(f"{EVENTS} >= 2")
         told = tab.value("[...document.querySelectorAll('#events .what')].map(e => e.textContent)")
         assert set(told) <= set(demo_model.labels)
 

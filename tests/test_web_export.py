@@ -164,7 +164,7 @@ def test_without_litert_it_says_what_to_type(
 def fetch(url: str) -> tuple[int, dict[str, str], bytes]:
     """Status, headers by their names in Title-Case, body."""
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=120) as answer:
             return answer.status, {k.title(): v for k, v in answer.headers.items()}, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, {}, error.read()
@@ -251,7 +251,7 @@ def test_the_command_serves_until_it_is_interrupted(npm: Path) -> None:
         url = process.stdout.readline().split()[0]
         assert fetch(url)[0] == 200
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(120) == 0
     finally:
         process.kill()
         process.wait()

@@ -67,7 +67,7 @@ def run_node(folder: Path, code: str, **given: Any) -> Any:
         "const answer = (value) => console.log(JSON.stringify(value));\n" + code
     )
     done = subprocess.run(
-        [NODE, "test.mjs"], cwd=folder, capture_output=True, text=True, timeout=100, check=False
+        [NODE, "test.mjs"], cwd=folder, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -150,7 +150,7 @@ class Workers:
 
     def run(self, count: int, *more: str) -> None:
         for process in self.start(count, *more):
-            _, said = process.communicate(timeout=400)
+            _, said = process.communicate(timeout=1800)
             assert process.returncode == 0, said
 
     @staticmethod
@@ -217,11 +217,11 @@ def test_one_goes_on_where_one_of_two_was_lost(one: Path, clips: Path, tmp_path:
     both = Workers(tmp_path / "two", clips)
     chief, other = both.start(2)
     checkpoint = both.out / "checkpoints" / "joint.npz"
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 1800
     while not checkpoint.exists() and time.monotonic() < deadline and chief.poll() is None:
         time.sleep(0.02)
     other.kill()
-    _, said = chief.communicate(timeout=100)
+    _, said = chief.communicate(timeout=1800)
     assert checkpoint.exists(), said
     assert chief.returncode == 1
     assert "lost another one" in said.splitlines()[-1], said
@@ -243,7 +243,7 @@ def test_workers_with_other_settings_are_refused(clips: Path, tmp_path: Path) ->
         environment = os.environ | {"TF_CONFIG": json.dumps(task(index, worker=addresses))}
         ends.append(worker._process(command, environment))
     for process in ends:
-        _, said = process.communicate(timeout=200)
+        _, said = process.communicate(timeout=1800)
         assert process.returncode == 1
         assert "other ones than the chief" in said.splitlines()[-1], said
     assert not folder.exists()

@@ -293,7 +293,7 @@ def test_two_processes_may_fill_at_once(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     running = [subprocess.Popen(command, stderr=subprocess.PIPE, cwd=root) for _ in range(3)]
     for process in running:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=600)
         assert process.returncode == 0, said.decode()
     dataset = open_dataset(tmp_path / "data")
     filled = cache(tmp_path / "cache")
@@ -323,7 +323,7 @@ def test_threads_may_open_at_once(clips: list[Clip], tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(timeout=600)
     assert not wrong
 
 

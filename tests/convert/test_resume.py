@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -127,12 +128,14 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     assert [len(history["loss"]) for history in found.histories] == [3, 6, 3]
     # Nothing is left to do: all of it is in the checkpoints.
     again = Training(config, material, seed=SEED, folder=tmp_path)
+    began_s = time.monotonic()
     kept = again.run()
+    took_s = time.monotonic() - began_s
     Result.of(kept, again.network).assert_equals(found)
     # What a stage took is remembered, from process to process.
     assert all(history.seconds > 0 for history in histories)
     for one, other in zip(histories, kept, strict=True):
-        assert one.seconds <= other.seconds < one.seconds + 5
+        assert one.seconds <= other.seconds <= one.seconds + took_s
     again.discard_checkpoints()
     assert not any(tmp_path.rglob("*.np?"))
 
@@ -216,10 +219,16 @@ def test_a_damaged_checkpoint_is_told_by_name(kept: tuple[Checkpoints, Path], da
         checkpoints.load("joint")
 
 
-def test_checkpoints_are_written_no_more_often_than_asked_for(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path, every_s=0.3)
+def test_checkpoints_are_written_no_more_often_than_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 7.0
+    clock = SimpleNamespace(monotonic=lambda: now_s)
+    monkeypatch.setattr("edgecap_convert.training.checkpoints.time", clock)
+    checkpoints = Checkpoints(tmp_path, every_s=30.0)
+    now_s += 29.0
     assert not checkpoints.due()
-    time.sleep(0.35)
+    now_s += 2.0
     assert checkpoints.due()
     checkpoints.save("joint", Snapshot({}))
     assert not checkpoints.due()
@@ -241,11 +250,11 @@ def test_a_killed_training_goes_on_in_another_process(clips: Path, tmp_path: Pat
             stderr=subprocess.DEVNULL,
         )
 
-    assert start(tmp_path / "whole").wait(600) == 0
+    assert start(tmp_path / "whole").wait(1800) == 0
     killed = tmp_path / "killed"
     process = start(killed)
     try:
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 1800
         while not (killed / "checkpoints" / "recurrent.npz").is_file():
             assert process.poll() is None
             assert time.monotonic() < deadline
@@ -254,7 +263,7 @@ def test_a_killed_training_goes_on_in_another_process(clips: Path, tmp_path: Pat
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert not (killed / "metrics.json").exists()
-    assert start(killed, "--resume").wait(600) == 0
+    assert start(killed, "--resume").wait(1800) == 0
     for name in ("history.json", "split.json"):
         assert (killed / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     first, second = (read_json(tmp_path / n / "metrics.json") for n in ("killed", "whole"))
