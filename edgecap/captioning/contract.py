@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from typing import NamedTuple
 
 from edgecap.bundle import Bundle
 from edgecap.caption_spec import CAPTIONING, CaptionSpec
 from edgecap.contract import SIGNATURE, check_nothing_hidden, check_tensor, same_names, tensor_spec
 from edgecap.errors import SpecError
-from edgecap.flatbuffer import Tensor, read_graph
+from edgecap.flatbuffer import read_graph
 from edgecap.tensor_spec import TensorSpec
 
 #: The signature, and the subgraph, that looks at the picture; ``step`` is in the first one.
 ENCODE, ENCODE_SUBGRAPH = "encode", 1
-# h comes out of TANH, whose grid is a power of two, and is carried a 2^-19th beside it (see
-# edgecap_convert.quantization.grids): what is copied from one to the other is off by that share.
-_FIRST_STATE_TOLERANCE = 1e-5
 
 
 class CaptionTensors(NamedTuple):
-    """Tensor indices of the ``step`` signature; features and states in the spec's order."""
+    """Tensor indices of the ``step`` signature; features and states in the spec's order.
+
+    ``first`` is of ``encode``: the first states as it gives them, by name. Their grid may be one of
+    their own: what comes out of TANH is in steps of 1/128, whatever the state is carried in.
+    """
 
     token: int
     features: tuple[int, ...]
@@ -29,6 +28,7 @@ class CaptionTensors(NamedTuple):
     states_out: tuple[int, ...]
     logits: int
     attention: int
+    first: dict[str, TensorSpec]
 
 
 def bind_captions(bundle: Bundle) -> tuple[CaptionSpec, CaptionTensors]:
@@ -64,8 +64,13 @@ def bind_captions(bundle: Bundle) -> tuple[CaptionSpec, CaptionTensors]:
     for each in caption.features:
         check_tensor(encode.tensors[outputs[each.name]], each, "feature")
     by_name = {state.name: state for state in spec.states}
-    for name in caption.first:
-        _check_first(encode.tensors[outputs[name]], by_name[name])
+    first = {name: tensor_spec(name, encode.tensors[outputs[name]]) for name in caption.first}
+    for name, given in first.items():
+        if given.shape != by_name[name].shape:
+            raise SpecError(
+                f"first state {name!r}: expected the shape {by_name[name].shape} of the state; the "
+                f"graph has {given.shape}"
+            )
     inputs, outputs = step.signatures[SIGNATURE]
     same_names("inputs", [caption.token, *features, *states], list(inputs))
     logits, attention = spec.output.tensor, caption.attention
@@ -87,12 +92,5 @@ def bind_captions(bundle: Bundle) -> tuple[CaptionSpec, CaptionTensors]:
         states_out=tuple(outputs[name] for name in states),
         logits=outputs[logits.name],
         attention=outputs[attention.name],
+        first=first,
     )
-
-
-def _check_first(tensor: Tensor, state: TensorSpec) -> None:
-    """Raises ``SpecError`` unless what ``encode`` gives can be carried as it is."""
-    found = tensor_spec(state.name, tensor)
-    near = math.isclose(found.scale, state.scale, rel_tol=_FIRST_STATE_TOLERANCE)
-    if not near or dataclasses.replace(found, scale=state.scale) != state:
-        raise SpecError(f"first state {state.name!r}: the spec says {state}; the graph has {found}")

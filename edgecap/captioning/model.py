@@ -15,7 +15,7 @@ from edgecap.captioning.contract import ENCODE, bind_captions
 from edgecap.captioning.search import Hypothesis, SearchSettings, log_softmax, search
 from edgecap.interpreter import DEFAULT_KERNELS, Backend, open_interpreter
 from edgecap.preprocess import Image, Preprocessor
-from edgecap.quantization import dequantize, reset_value
+from edgecap.quantization import dequantize, quantize, reset_value
 from edgecap.spec import ModelSpec
 from edgecap.steps import Arrays, check_kernels
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
+
+    from edgecap.tensor_spec import TensorSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +161,7 @@ class CaptionModel:
             found = self._run_encode({spec.input.tensor.name: self._preprocess(image)})
             self._encoded += 1
         states = tuple(
-            found[state.name]
+            _on_grid(found[state.name], self._tensors.first[state.name], state)
             if state.name in caption.first
             else np.full(state.shape, reset_value(state), state.dtype)
             for state in spec.states
@@ -251,6 +253,11 @@ class CaptionModel:
         shaped = weights.reshape(self._caption.rows, self._caption.columns)
         total: npt.NDArray[np.float32] = shaped / max(float(shaped.sum()), 1e-6)
         return total
+
+
+def _on_grid(value: npt.NDArray[Any], given: TensorSpec, wanted: TensorSpec) -> npt.NDArray[Any]:
+    """What a tensor of one spec says, in the numbers of another."""
+    return value if given == wanted else quantize(dequantize(value, given), wanted)
 
 
 class _Forks:

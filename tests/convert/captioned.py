@@ -29,6 +29,7 @@ dropout = 0.1
 label_smoothing = 0.0
 average = 0.9
 validation = 0.1
+tuned_from = "block_5_expand"
 [encoder]
 name = "mobilenet_v2"
 alpha = 0.35

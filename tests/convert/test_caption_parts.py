@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -233,7 +234,7 @@ def test_steps_say_what_whole_sentences_say(network: CaptionNetwork, grids: np.n
     assert np.array_equal(targets, words.reshape(-1))
     scene = network.look(tf.constant(grids))
     h = tf.repeat(scene.hidden, 2, axis=0)
-    c, before = tf.zeros_like(h), np.full(6, start, np.int32)
+    c, before = tf.repeat(scene.cell, 2, axis=0), np.full(6, start, np.int32)
     for t in range(5):
         logits, attention, h, c = network.step(tf.constant(before), scene, h, c)
         found = tf.nn.log_softmax(logits).numpy()
@@ -281,6 +282,39 @@ def test_an_update_lowers_the_loss_and_averages_the_weights(
         assert np.isfinite(average.numpy()).all()
     for weight, value in zip(network.decoder_weights, before, strict=True):
         weight.assign(value)
+
+
+def test_a_part_of_the_encoder_is_trained_with_the_words() -> None:
+    tf.keras.utils.set_random_seed(2)
+    made = CaptionNetwork(dataclasses.replace(SMALL, tuned_from="block_4_expand"))
+    images = tf.random.stateless_uniform((2, 32, 32, 3), (1, 2), -1, 1)
+    fixed = made.encode_fixed(images)
+    whole = made.encoder(images)
+    np.testing.assert_allclose(
+        made.encode(images), tf.reshape(whole, (2, -1, whole.shape[-1])), atol=1e-5
+    )
+    names = {weight.name.split("/")[0] for weight in made.tuned_weights}
+    assert names == {
+        f"block_{n}_{part}" for n in (4, 5) for part in ("expand", "depthwise", "project")
+    }
+    words = np.tile(np.arange(4, dtype=np.int32), (2, 2, 1))
+    kept = [weight.numpy() for weight in made.encoder.weights]
+    update = SentenceUpdate(made, learning_rate=1e-3, start=WORDS - 1, tuned_rate=0.5)
+    for step in range(3):
+        update(fixed, words, np.ones(words.shape, bool), seed=(0, step))
+    moved = {
+        weight.name
+        for weight, before in zip(made.encoder.weights, kept, strict=True)
+        if not np.array_equal(weight, before)
+    }
+    assert moved == {weight.name for weight in made.tuned_weights}
+    np.testing.assert_array_equal(made.encode_fixed(images), fixed)
+
+
+@pytest.mark.parametrize("name", ["block_5_add", "block_99_expand"])
+def test_an_encoder_is_cut_only_where_one_tensor_holds_all(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"cannot be cut in front of .* block_4_expand, "):
+        CaptionNetwork(dataclasses.replace(SMALL, tuned_from=name))
 
 
 def test_the_best_epoch_is_kept_and_patience_ends() -> None:

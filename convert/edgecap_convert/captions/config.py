@@ -35,7 +35,7 @@ class DecoderConfig:
     units: int = 512
     heads: int = 4
     key: int = 256
-    value: int = 512
+    value: int = 384
 
     def __post_init__(self) -> None:
         for name in ("embedding", "units", "heads", "key", "value"):
@@ -55,12 +55,13 @@ class CaptionNetworkConfig:
     """Everything that fixes the shape of a captioning network.
 
     Attributes:
-      words: of the vocabulary. encoder, decoder: see there.
+      words: of the vocabulary. encoder, decoder: see there. tuned_from: see ``CaptionConfig``.
     """
 
     words: int
     encoder: EncoderConfig
     decoder: DecoderConfig
+    tuned_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,10 @@ class CaptionConfig:
       label_smoothing: of the target's probability, so much is spread over all words.
       dropout: of the answer's inputs; a little more than half as much of the words that are read.
       grid_dropout: of the encoder's grid.
+      tuned_from: first layer of the part of the encoder that is trained with the words, once batch
+        normalisation is folded (names of Keras Applications); ``""`` for none. What comes before
+        it is computed once for each picture.
+      tuned_rate: its learning rate, as a share of that of all others.
       average: what is kept is a moving average of the weights over about 1 / (1 − average) steps.
       teach: learns to repeat what people said, word by word (teacher forcing).
       qat: quantisation-aware, at conversion.
@@ -135,8 +140,10 @@ class CaptionConfig:
     label_smoothing: float = 0.1
     dropout: float = 0.5
     grid_dropout: float = 0.1
+    tuned_from: str = "block_14_expand"
+    tuned_rate: float = 0.1
     average: float = 0.998
-    teach: StageConfig = StageConfig(10, 32, 5, 6e-4, patience=4)
+    teach: StageConfig = StageConfig(20, 32, 5, 6e-4, patience=5)
     qat: StageConfig = StageConfig(1, 32, 5, 5e-5)
     beam: int = 3
     length_penalty: float = 0.7
@@ -152,7 +159,7 @@ class CaptionConfig:
             raise ConfigError(f"longest: expected 2 to {_LONGEST}; got {self.longest}")
         if not 0 < self.validation < 0.5:
             raise ConfigError(f"validation: expected above 0, below a half; got {self.validation}")
-        for name in ("label_smoothing", "dropout", "grid_dropout", "average"):
+        for name in ("label_smoothing", "dropout", "grid_dropout", "tuned_rate", "average"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name}: expected 0 or more, below 1; got {getattr(self, name)}")
         if not 1 <= self.beam <= 64:
@@ -168,7 +175,7 @@ class CaptionConfig:
 
     def network(self, words: int) -> CaptionNetworkConfig:
         """The shape of the network, for a vocabulary."""
-        return CaptionNetworkConfig(words, self.encoder, self.decoder)
+        return CaptionNetworkConfig(words, self.encoder, self.decoder, self.tuned_from)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -21,21 +21,25 @@ class NetworkWriter:
 
     Args:
       network: float, or fake-quantised with frozen ranges.
+      encode: makes grids, ``(N, cells, C)`` float32, of what :meth:`begin` is given; by default it
+        is given grids.
     """
 
-    def __init__(self, network: CaptionNetwork) -> None:
+    def __init__(
+        self, network: CaptionNetwork, encode: Callable[[tf.Tensor], tf.Tensor] = tf.identity
+    ) -> None:
         self._network = network
         self._look = tf.function(
-            lambda grid: network.look(tf.cast(grid, tf.float32)), reduce_retracing=True
+            lambda given: network.look(encode(tf.cast(given, tf.float32))), reduce_retracing=True
         )
         self._step = tf.function(self._stepped, reduce_retracing=True)
 
     def begin(self, grids: npt.NDArray[Any], beam: int) -> NetworkWriter:
-        """Looks at pictures, ``(N, cells, C)``; every one of ``beam`` hypotheses begins alike."""
+        """Looks at N pictures; every one of ``beam`` hypotheses begins alike."""
         self._scene: Scene = self._look(tf.constant(grids))
         self._beam = beam
         self._h = tf.repeat(self._scene.hidden, beam, axis=0)
-        self._c = tf.zeros_like(self._h)
+        self._c = tf.repeat(self._scene.cell, beam, axis=0)
         return self
 
     def step(self, words: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:

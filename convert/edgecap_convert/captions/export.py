@@ -31,8 +31,8 @@ def convert_captions(network: CaptionNetwork, recipe: Recipe) -> bytes:
       network: fake-quantised, its ranges learnt, for an integer recipe; else float.
 
     Returns:
-      A flatbuffer: ``encode`` takes ``image`` and gives ``keys``, ``values`` and the first ``h``;
-      ``step`` takes ``token``, those two, ``h`` and ``c``, and gives ``logits``, ``attention`` and
+      A flatbuffer: ``encode`` takes ``image`` and gives ``keys``, ``values`` and the first ``h``
+      and ``c``; ``step`` takes ``token`` and those four, and gives ``logits``, ``attention`` and
       both states. Steps are the first subgraph: that which an interpreter invokes by itself.
 
     Raises:
@@ -43,12 +43,12 @@ def convert_captions(network: CaptionNetwork, recipe: Recipe) -> bytes:
 
     def encode(image: tf.Tensor) -> dict[str, tf.Tensor]:
         scene = network.look(network.encode(image))
-        return {KEYS: scene.keys, VALUES: scene.values, HIDDEN: scene.hidden}
+        return {KEYS: scene.keys, VALUES: scene.values, HIDDEN: scene.hidden, CELL: scene.cell}
 
     def step(
         token: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, h: tf.Tensor, c: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        logits, attention, h, c = network.step(token, Scene(keys, values, h), h, c)
+        logits, attention, h, c = network.step(token, Scene(keys, values, h, c), h, c)
         return {LOGITS: logits, ATTENTION: attention, HIDDEN: h, CELL: c}
 
     picture = {IMAGE: (1, encoder.height, encoder.width, 3)}
@@ -103,7 +103,7 @@ def describe(
         caption=CaptionSpec(
             token=TOKEN,
             features=tuple(tensor_spec(f, encode.tensors[features[f]]) for f in (KEYS, VALUES)),
-            first=(HIDDEN,),
+            first=(HIDDEN, CELL),
             attention=tensor_spec(ATTENTION, step.tensors[told[ATTENTION]]),
             rows=rows,
             columns=columns,

@@ -7,7 +7,7 @@ heads: Vaswani et al. 2017)::
 
     encode    G = encoder(image)                     cells × channels
               K = G W_K    V = relu(G W_V + b)       keys and values, by heads
-              h = tanh(mean(G) W_I + b)    c = 0
+              h, c = tanh(mean(V) W_I + b)                   the first states
 
     step      e = E[word]
               a = softmax(h W_Q K^T / √d)      context = a V
@@ -34,9 +34,14 @@ from edgecap.errors import ConfigError
 from edgecap_convert.captions.config import CaptionNetworkConfig
 from edgecap_convert.models.encoders import build_encoder
 from edgecap_convert.models.folding import fold_batch_norm
+from edgecap_convert.models.parts import Parts
 from edgecap_convert.models.recurrent import LSTMStep
 from edgecap_convert.quantization import grids
-from edgecap_convert.quantization.encoder import output_range, quantize_frame_network
+from edgecap_convert.quantization.encoder import (
+    name_in_copy,
+    output_range,
+    quantize_frame_network,
+)
 from edgecap_convert.quantization.kernels import Scale
 from edgecap_convert.quantization.ranges import LearnedRange, RangeSchedule
 from edgecap_convert.quantization.simulate import run_as_kernels
@@ -54,12 +59,13 @@ class Scene(NamedTuple):
 
     Attributes:
       keys: ``(N, heads, cells, key / heads)``. values: ``(N, heads, cells, value / heads)``.
-      hidden: ``(N, U)``, the LSTM's first hidden state; its cell state begins at 0.
+      hidden, cell: ``(N, U)``, the LSTM's first states.
     """
 
     keys: tf.Tensor
     values: tf.Tensor
     hidden: tf.Tensor
+    cell: tf.Tensor
 
 
 @dataclass(frozen=True)
@@ -101,12 +107,15 @@ class CaptionNetwork(tf.Module):
         self.schedule: RangeSchedule | None = None
         self.cell, self.float_head = "float32", False
         self._converting = False
-        self.encoder = build_encoder(config.encoder)
+        # Folded from the start: what is trained are the weights that will be rounded.
+        self.encoder = fold_batch_norm(build_encoder(config.encoder))
         self._build()
 
     def _build(self) -> None:
         decoder, channels = self.config.decoder, self.encoder.output_shape[-1]
         quantized = self.schedule is not None
+        cut = self.config.tuned_from
+        self._parts = Parts(self.encoder, name_in_copy(cut) if cut and quantized else cut)
         units, width = decoder.units, decoder.embedding
         uniform = keras.initializers.GlorotUniform
 
@@ -124,7 +133,8 @@ class CaptionNetwork(tf.Module):
         self.kernels = {
             "key": kernel("key", channels, decoder.key),
             "value": kernel("value", channels, decoder.value),
-            "first": kernel("first", channels, units),
+            "first_hidden": kernel("first_hidden", decoder.value, units),
+            "first_cell": kernel("first_cell", decoder.value, units),
             "query": kernel("query", units, decoder.key),
             "context": kernel("context", decoder.value, 4 * units),
             "answer_hidden": kernel("answer_hidden", units, width),
@@ -133,7 +143,8 @@ class CaptionNetwork(tf.Module):
         }
         self.biases = {
             "value": bias("value_bias", decoder.value),
-            "first": bias("first_bias", units),
+            "first_hidden": bias("first_hidden_bias", units),
+            "first_cell": bias("first_cell_bias", units),
             "answer": bias("answer_bias", width),
             "word": bias("word_bias", self.config.words),
         }
@@ -158,7 +169,7 @@ class CaptionNetwork(tf.Module):
         other.config = self.config
         other.schedule, other._converting = RangeSchedule(), False
         other.cell, other.float_head = cell, float_head
-        other.encoder = quantize_frame_network(fold_batch_norm(self.encoder), other.schedule)
+        other.encoder = quantize_frame_network(self.encoder, other.schedule)
         other._build()
         for mine, theirs in zip(other.decoder_weights, self.decoder_weights, strict=True):
             mine.assign(theirs)
@@ -188,13 +199,18 @@ class CaptionNetwork(tf.Module):
 
     @property
     def decoder_weights(self) -> list[tf.Variable]:
-        """Those that are trained: all but the encoder's and the ranges, in a fixed order."""
+        """All but the encoder's and the ranges, in a fixed order."""
         return [
             self.embedding,
             *self.kernels.values(),
             *self.biases.values(),
             *self.lstm.trainable_weights,
         ]
+
+    @property
+    def tuned_weights(self) -> list[tf.Variable]:
+        """Those of the encoder that are trained with the words: see ``tuned_from``."""
+        return [weight for layer in self._parts.layers for weight in layer.trainable_weights]
 
     @property
     def weights(self) -> list[tf.Variable]:
@@ -220,14 +236,26 @@ class CaptionNetwork(tf.Module):
         Outside training, a fake-quantised encoder computes as the int8 kernels do.
         """
         if self.schedule is None:
-            grid = self.encoder(images, training=False)
+            return self.encode_rest(self.encode_fixed(images))
+        images = grids.IMAGE.fake_quant(images)
+        if training or self._converting:
+            # The weights stay; only ranges may move.
+            grid = self.encoder(images, training=training)
         else:
+            grid = run_as_kernels(self.encoder, [images], [Scale.of_grid(grids.IMAGE)])
+        return self._by_cells(grid)
+
+    def encode_fixed(self, images: tf.Tensor) -> tf.Tensor:
+        """What no training changes of the encoder: ``(N, H, W, 3)`` → ``(N, h, w, C)``."""
+        if self.schedule is not None:
             images = grids.IMAGE.fake_quant(images)
-            if training or self._converting:
-                # The weights stay; only ranges may move.
-                grid = self.encoder(images, training=training)
-            else:
-                grid = run_as_kernels(self.encoder, [images], [Scale.of_grid(grids.IMAGE)])
+        return self._parts.first(images)
+
+    def encode_rest(self, fixed: tf.Tensor) -> tf.Tensor:
+        """What comes out of :meth:`encode_fixed` → grid ``(N, cells, C)``."""
+        return self._by_cells(self._parts.second(fixed))
+
+    def _by_cells(self, grid: tf.Tensor) -> tf.Tensor:
         return tf.reshape(grid, (-1, self.cells[0] * self.cells[1], grid.shape[-1]))
 
     def look(
@@ -244,21 +272,27 @@ class CaptionNetwork(tf.Module):
         if dropout is not None:
             grid = dropout(grid, dropout.grid, 1)
         cells, channels = grid.shape[1], grid.shape[2]
-        mean = self._rounded("mean", tf.reduce_mean(grid, axis=1), training)
-        first = self._on(
-            grids.PREACTIVATION, tf.matmul(mean, self._kernel("first")) + self.biases["first"]
-        )
-        hidden = self._on(grids.HIDDEN, self._on(grids.TANH, tf.tanh(first)))
         rows = tf.reshape(grid, (-1, channels))
         keys = self._rounded("keys", tf.matmul(rows, self._kernel("key")), training)
         values = tf.matmul(rows, self._kernel("value")) + self.biases["value"]
         values = self._rounded("values", tf.nn.relu(values), training)
+        mean = tf.reduce_mean(tf.reshape(values, (-1, cells, decoder.value)), axis=1)
+        mean = self._rounded("mean", mean, training)
+        hidden = self._on(grids.HIDDEN, self._first("first_hidden", mean))
+        cell = self._first("first_cell", mean)
+        if self.schedule is not None and self.lstm.cell in grids.CELLS:
+            cell = grids.CELLS[self.lstm.cell].fake_quant(cell)
 
         def by_heads(x: tf.Tensor, width: int) -> tf.Tensor:
             x = tf.reshape(x, (-1, cells, decoder.heads, width // decoder.heads))
             return tf.transpose(x, (0, 2, 1, 3))
 
-        return Scene(by_heads(keys, decoder.key), by_heads(values, decoder.value), hidden)
+        return Scene(by_heads(keys, decoder.key), by_heads(values, decoder.value), hidden, cell)
+
+    def _first(self, name: str, mean: tf.Tensor) -> tf.Tensor:
+        """``(N, value)`` → one of the first states, ``(N, U)``."""
+        product = tf.matmul(mean, self._kernel(name)) + self.biases[name]
+        return self._on(grids.TANH, tf.tanh(self._on(grids.PREACTIVATION, product)))
 
     def embed(self, words: tf.Tensor, *, dropout: Dropout | None = None) -> tf.Tensor:
         """``(…,)`` int32 → ``(…, E)``."""

@@ -104,7 +104,7 @@ def measure_steps(
         lambda words, scene, h, c: network.step(words, Scene(*scene), h, c), reduce_retracing=True
     )
     specs = {s.name: s for s in (model.spec.output.tensor, caption.attention, *model.spec.states)}
-    first = {s.name: s for s in (*caption.features, *model.spec.states) if s.name != "c"}
+    first = {s.name: s for s in (*caption.features, *model.spec.states)}
     errors: dict[str, dict[str, list[npt.NDArray[Any]]]] = {
         kind: {} for kind in ("encode", "each_step", "free_running")
     }
@@ -113,7 +113,7 @@ def measure_steps(
         seen = picture(image, run.input)
         scene = network.look(network.encode(normalize(tf.constant(seen[None]))))
         mine = model.encode(seen)
-        given = dict(zip(first, (*mine.features, mine.states[0]), strict=True))
+        given = dict(zip(first, (*mine.features, *mine.states), strict=True))
         for (name, spec), real in zip(first.items(), scene, strict=True):
             _note(errors["encode"], name, given[name], real, spec)
         # The same picture on both sides: what the encoders differ by is told above.
@@ -121,9 +121,13 @@ def measure_steps(
             quantize(real.numpy(), spec)
             for spec, real in zip(caption.features, scene, strict=False)
         )
-        own = tuple(quantize(real.numpy(), spec) for spec, real in _states(model, scene.hidden))
+        h, c = scene.hidden, scene.cell
+        own = tuple(
+            quantize(real.numpy(), spec)
+            for spec, real in zip(model.spec.states, (h, c), strict=True)
+        )
         forced = type(mine)(features, own)
-        h, c, states, word = scene.hidden, tf.zeros_like(scene.hidden), own, caption.start
+        states, word = own, caption.start
         for following in run.vocabulary.numbers(image.captions[0], longest=run.config.longest):
             begin = tuple(
                 quantize(x.numpy(), spec) for x, spec in zip((h, c), model.spec.states, strict=True)
@@ -161,12 +165,6 @@ def judge(steps: dict[str, Any]) -> list[Gate]:
         for name, found in steps["each_step"]["tensors"].items()
     ]
     return [*gates, judge_outputs(steps["off_share"])]
-
-
-def _states(model: CaptionModel, hidden: tf.Tensor) -> list[tuple[TensorSpec, tf.Tensor]]:
-    return [
-        (spec, hidden if spec.name == "h" else tf.zeros_like(hidden)) for spec in model.spec.states
-    ]
 
 
 def _note(

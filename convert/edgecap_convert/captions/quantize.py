@@ -1,13 +1,15 @@
 """Fake-quantises a trained captioning network and learns its ranges, and trains it on.
 
-The encoder keeps its weights; its ranges are learnt on pictures of the training. What writes reads
-the grids that the int8 encoder itself computes: first its ranges are learnt along sentences with
-carried state, then, in quantisation-aware training, its weights learn to find every next word as
-probable as the float network does, which reads the float encoder's grids.
+The encoder's ranges are learnt on pictures of the training, and its weights are rounded so that
+their errors cancel on some of these (:mod:`..quantization.rounding`); the ranges of what writes are
+learnt along sentences with carried state. In quantisation-aware training, what writes and that part
+of the encoder which was trained with it in float learn to give what the float network gives: its
+grid, and the probability of every next word. They read what the int8 encoder's first part computes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import tensorflow as tf
 import tf_keras as keras
 from tqdm import tqdm
 
+from edgecap.dataset.captions import CaptionedImage
 from edgecap_convert.captions.grids import GridStore, digest, picture
 from edgecap_convert.captions.material import CaptionMaterial
 from edgecap_convert.captions.network import CaptionNetwork
@@ -26,10 +29,14 @@ from edgecap_convert.captions.train import choose_sentences
 from edgecap_convert.captions.updates import spoken
 from edgecap_convert.export.graph import Int8Encoder
 from edgecap_convert.models.network import normalize
+from edgecap_convert.quantization import grids
 from edgecap_convert.quantization.recipes import Recipe
+from edgecap_convert.quantization.rounding import round_weights
 
 # Pictures that the encoder's ranges are learnt from, and batches that the others are.
 _PICTURES, _PICTURE_BATCH, _BATCHES = 384, 32, 40
+# Pictures on which its weights are rounded; all of them are in memory at once.
+_ROUNDING_PICTURES = 128
 # From here on ranges stand still and weights settle into them.
 _FREEZE_SHARE = 0.6
 _CLIP_NORM = 1.0
@@ -40,11 +47,10 @@ class Quantized:
     """A fake-quantised network with frozen ranges.
 
     Attributes:
-      network: see there. encode: its encoder on int8 kernels. loss: of each tenth of the training.
+      network: see there. loss: of each tenth of the training.
     """
 
     network: CaptionNetwork
-    encode: Int8Encoder
     loss: list[float]
 
 
@@ -68,38 +74,58 @@ def quantize_captions(
     quantized = network.quantized(cell=recipe.cell, float_head=recipe.head == "float32")
     schedule = quantized.schedule
     assert schedule is not None
-    schedule.calibrate()
     chosen = np.random.default_rng(run.seed).permutation(len(material.train))
-    see = tf.function(lambda images: quantized.encode(normalize(images), training=True))
-    for start in range(0, min(_PICTURES, len(chosen)), _PICTURE_BATCH):
-        part = chosen[start : start + _PICTURE_BATCH]
-        see(tf.constant(np.stack([picture(material.train[i], run.input) for i in part])))
-    encode = Int8Encoder(quantized)
+    _quantize_encoder(run, network, quantized, [material.train[i] for i in chosen])
+    # The encoder's first part stays as it is now, whatever is trained.
+    encode = Int8Encoder(quantized, quantized.encode_fixed)
     arrays = {f"{i:04d}": w.numpy() for i, w in enumerate(quantized.encoder.weights)}
-    store = GridStore(
-        folder, material.train, run.input, encode, encoder=f"int8 {digest(arrays)}", views=1
-    )
+    told = f"int8 {run.config.tuned_from} {digest(arrays)}"
+    store = GridStore(folder, material.train, run.input, encode, encoder=told)
     taught = [run.vocabulary.rows(i.captions, longest=run.config.longest) for i in material.train]
 
-    def batch(step: int, numbers: npt.NDArray[Any]) -> tuple[Any, Any, Any]:
+    def sentences(step: int, numbers: npt.NDArray[Any]) -> tuple[Any, Any, Any]:
         words, meant = choose_sentences(taught, numbers, run.config.qat.sentences, (run.seed, step))
         return store.batch(numbers), words, meant
 
-    start_word = run.vocabulary.start
     speak = tf.function(
-        lambda grids, words, meant: spoken(
-            quantized, tf.cast(grids, tf.float32), words, meant, start_word, training=True
-        )[0],
+        lambda fixed, words, meant: _spoken(run, quantized, fixed, words, meant)[0],
         reduce_retracing=True,
     )
     size = min(run.config.qat.images, len(chosen))
     for step in range(_BATCHES):
         numbers = np.random.default_rng((run.seed, 1, step)).choice(chosen, size, replace=False)
-        speak(*batch(step, numbers))
+        speak(*sentences(step, numbers))
     schedule.follow()
-    loss = _train(run, network, quantized, material, batch, folder) if qat else []
+    loss = _train(run, network, quantized, material, sentences, folder) if qat else []
     schedule.freeze()
-    return Quantized(quantized, encode, loss)
+    return Quantized(quantized, loss)
+
+
+def _quantize_encoder(
+    run: CaptionRun,
+    network: CaptionNetwork,
+    quantized: CaptionNetwork,
+    images: Sequence[CaptionedImage],
+) -> None:
+    """Learns the ranges of the encoder, and rounds its weights on what it gives within them."""
+    schedule = quantized.schedule
+    assert schedule is not None
+    see = tf.function(lambda pictures: quantized.encode(normalize(pictures), training=True))
+
+    def batches(count: int) -> Iterator[tf.Tensor]:
+        for start in range(0, min(count, len(images)), _PICTURE_BATCH):
+            part = images[start : min(start + _PICTURE_BATCH, count)]
+            yield tf.constant(np.stack([picture(image, run.input) for image in part]))
+
+    def learn_ranges(count: int) -> None:
+        schedule.calibrate()
+        for batch in batches(count):
+            see(batch)
+
+    learn_ranges(_ROUNDING_PICTURES)
+    given = [grids.IMAGE.fake_quant(normalize(batch)) for batch in batches(_ROUNDING_PICTURES)]
+    round_weights(network.encoder, quantized.encoder, given, seed=run.seed)
+    learn_ranges(_PICTURES)
 
 
 def _train(
@@ -107,7 +133,7 @@ def _train(
     network: CaptionNetwork,
     quantized: CaptionNetwork,
     material: CaptionMaterial,
-    batch: Any,
+    sentences: Any,
     folder: Path,
 ) -> list[float]:
     """Learns to find every next word as probable as the float network does."""
@@ -123,20 +149,19 @@ def _train(
         encoder=digest(arrays),
         views=1,
     )
-    variables = quantized.decoder_weights
+    variables = [*quantized.decoder_weights, *quantized.tuned_weights]
     adam = keras.optimizers.Adam(settings.learning_rate, clipnorm=_CLIP_NORM)
     adam.build(variables)
-    start = run.vocabulary.start
 
     @tf.function(reduce_retracing=True)
-    def update(grids: tf.Tensor, truth: tf.Tensor, words: tf.Tensor, meant: tf.Tensor) -> tf.Tensor:
-        lesson, _ = spoken(network, tf.cast(truth, tf.float32), words, meant, start)
+    def update(fixed: tf.Tensor, truth: tf.Tensor, words: tf.Tensor, meant: tf.Tensor) -> tf.Tensor:
+        truth = tf.cast(truth, tf.float32)
+        lesson, _ = spoken(network, truth, words, meant, run.vocabulary.start)
         with tf.GradientTape() as tape:
-            told, _ = spoken(
-                quantized, tf.cast(grids, tf.float32), words, meant, start, training=True
-            )
-            # Kullback and Leibler's divergence from what is taught.
+            told, grid = _spoken(run, quantized, fixed, words, meant)
+            # Kullback and Leibler's divergence from what is taught, and how far the grid is off.
             loss = tf.reduce_mean(tf.reduce_sum(tf.exp(lesson) * (lesson - told), axis=-1))
+            loss += tf.reduce_mean((grid - truth) ** 2) / tf.reduce_mean(truth**2)
         gradients = tape.gradient(loss, variables)
         adam.apply_gradients(zip(gradients, variables, strict=True))
         return loss
@@ -153,11 +178,22 @@ def _train(
             epoch, at = divmod(step, count // size)
             order = np.random.default_rng((run.seed, 2, epoch)).permutation(count)
             numbers = order[at * size : (at + 1) * size]
-            losses.append(float(update(*_with(teacher, numbers, batch(_BATCHES + step, numbers)))))
+            losses.append(
+                float(update(*_with(teacher, numbers, sentences(_BATCHES + step, numbers))))
+            )
             bar.set_postfix(loss=f"{np.mean(losses[-50:]):.4f}", refresh=False)
     return [round(float(np.mean(part)), 5) for part in np.array_split(losses, 10) if len(part)]
 
 
 def _with(teacher: GridStore, numbers: Any, given: tuple[Any, Any, Any]) -> tuple[Any, ...]:
-    grids, words, meant = given
-    return grids, teacher.batch(numbers), words, meant
+    fixed, words, meant = given
+    return fixed, teacher.batch(numbers), words, meant
+
+
+def _spoken(
+    run: CaptionRun, quantized: CaptionNetwork, fixed: tf.Tensor, words: tf.Tensor, meant: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Log-probabilities, see :func:`spoken`, and the grid; ranges move, but the encoder's."""
+    grid = quantized.encode_rest(tf.cast(fixed, tf.float32))
+    told, _ = spoken(quantized, grid, words, meant, run.vocabulary.start, training=True)
+    return told, grid

@@ -129,7 +129,7 @@ class _Training:
 
     def __init__(self, run: CaptionRun, material: CaptionMaterial, network: CaptionNetwork) -> None:
         self._run, self._material, self._network = run, material, network
-        self._writer = NetworkWriter(network)
+        self._writer = NetworkWriter(network, network.encode_rest)
         self._checkpoints = Checkpoints(run.path / runs.CHECKPOINTS, every_s=0)
         longest = run.config.longest
         self._taught = [run.vocabulary.rows(i.captions, longest=longest) for i in material.train]
@@ -162,9 +162,9 @@ class _Training:
         return metrics
 
     def _encode(self) -> dict[str, GridStore]:
-        """The grids of all pictures."""
+        """What no training changes of all pictures."""
         network = self._network
-        encode = tf.function(lambda images: network.encode(normalize(images)))
+        encode = tf.function(lambda images: network.encode_fixed(normalize(images)))
         arrays = {f"{i:04d}": w.numpy() for i, w in enumerate(network.encoder.weights)}
         return {
             part: GridStore(
@@ -172,7 +172,7 @@ class _Training:
                 images,
                 self._run.input,
                 lambda pictures: encode(tf.constant(pictures)).numpy(),
-                encoder=digest(arrays),
+                encoder=f"{self._run.config.tuned_from} {digest(arrays)}",
                 views=self._run.config.views if part == "train" else 1,
             )
             for part, images in self._material.parts.items()
@@ -181,16 +181,18 @@ class _Training:
     def _teach(self, stores: dict[str, GridStore]) -> History:
         """Epochs until the validation gets no better; the best network is kept."""
         config, settings, seed = self._run.config, self._run.config.teach, self._run.seed
-        weights, store = self._network.decoder_weights, stores["train"]
+        store = stores["train"]
         update = SentenceUpdate(
             self._network,
             learning_rate=settings.learning_rate,
             start=self._run.vocabulary.start,
+            tuned_rate=config.tuned_rate,
             average=config.average,
             smoothing=config.label_smoothing,
             dropout=config.dropout,
             grid_dropout=config.grid_dropout,
         )
+        weights = update.variables
         history, best = History(_STAGE), [w.numpy() for w in weights]
         begun = self._checkpoints.load(_STAGE)
         if begun is not None:
@@ -219,8 +221,8 @@ class _Training:
                     words, meant = choose_sentences(
                         self._taught, numbers[chosen], settings.sentences, (seed, step)
                     )
-                    grids = store.batch(numbers[chosen], views[chosen])
-                    losses.append(update(grids, words, meant, seed=(seed, step)))
+                    fixed = store.batch(numbers[chosen], views[chosen])
+                    losses.append(update(fixed, words, meant, seed=(seed, step)))
                     bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", refresh=False)
             history.loss.append(round(float(np.mean(losses)), 5))
             with update.averaged():

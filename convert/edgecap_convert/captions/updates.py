@@ -23,19 +23,19 @@ def _seeds(seed: Seed) -> tf.Tensor:
 
 
 class SentenceUpdate:
-    """Moves the decoder's weights towards given sentences.
+    """Moves the weights towards given sentences: the decoder's, and those tuned of the encoder.
 
     The loss is the mean over all meant words of ``−log p(word)``; with label smoothing, a share of
     it is the mean of ``−log p`` over the whole vocabulary.
 
     Args:
-      network: float; or fake-quantised, whose ranges then follow as their schedule says.
-      learning_rate: until :meth:`set_rate` is called.
+      network: float.
+      learning_rate: until :meth:`set_rate` is called. tuned_rate: see ``CaptionConfig``.
       start: number of the word before the first.
       average, smoothing, dropout, grid_dropout: see ``CaptionConfig``.
 
     Attributes:
-      averages: of the weights, in the order of ``network.decoder_weights``.
+      variables: what is trained. averages: of them, in their order.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class SentenceUpdate:
         *,
         learning_rate: float,
         start: int,
+        tuned_rate: float = 0.0,
         average: float = 0.0,
         smoothing: float = 0.0,
         dropout: float = 0.0,
@@ -51,9 +52,12 @@ class SentenceUpdate:
     ) -> None:
         self._network, self._start = network, start
         self._smoothing, self._dropout, self._grid_dropout = smoothing, dropout, grid_dropout
-        self.variables = network.decoder_weights
-        self._adam = keras.optimizers.Adam(learning_rate, clipnorm=_CLIP_NORM)
-        self._adam.build(self.variables)
+        tuned = network.tuned_weights if tuned_rate else []
+        self.variables = [*network.decoder_weights, *tuned]
+        self._taught = len(network.decoder_weights)
+        self._tuned_rate = tuned_rate
+        self._adam = _adam(learning_rate, network.decoder_weights)
+        self._tuning = _adam(learning_rate * tuned_rate, tuned) if tuned else None
         self._average = average
         self.averages = [tf.Variable(weight, trainable=False) for weight in self.variables]
         self._step = tf.function(self._stepped, reduce_retracing=True)
@@ -61,7 +65,8 @@ class SentenceUpdate:
     @property
     def slots(self) -> list[tf.Variable]:
         """What it remembers from step to step, beside the weights."""
-        return [*self._adam.variables, *self.averages]
+        tuning = self._tuning.variables if self._tuning is not None else []
+        return [*self._adam.variables, *tuning, *self.averages]
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
@@ -77,10 +82,12 @@ class SentenceUpdate:
 
     def set_rate(self, learning_rate: float) -> None:
         self._adam.learning_rate.assign(learning_rate)
+        if self._tuning is not None:
+            self._tuning.learning_rate.assign(learning_rate * self._tuned_rate)
 
     def __call__(
         self,
-        grids: tf.Tensor,
+        fixed: tf.Tensor,
         words: tf.Tensor,
         meant: tf.Tensor,
         *,
@@ -89,18 +96,19 @@ class SentenceUpdate:
         """One step.
 
         Args:
-          grids: ``(N, cells, C)``. words: ``(N, S, T)`` int32, S sentences about each.
+          fixed: of N pictures, see ``CaptionNetwork.encode_fixed``.
+          words: ``(N, S, T)`` int32, S sentences about each.
           meant: ``(N, S, T)`` bool, the words that count.
           seed: of the dropout.
 
         Returns:
           The loss.
         """
-        return float(self._step(grids, words, meant, _seeds(seed)))
+        return float(self._step(fixed, words, meant, _seeds(seed)))
 
     def _stepped(
         self,
-        grids: tf.Tensor,
+        fixed: tf.Tensor,
         words: tf.Tensor,
         meant: tf.Tensor,
         seed: tf.Tensor,
@@ -110,11 +118,10 @@ class SentenceUpdate:
         with tf.GradientTape() as tape:
             log_p, targets = spoken(
                 self._network,
-                tf.cast(grids, tf.float32),
+                self._network.encode_rest(tf.cast(fixed, tf.float32)),
                 words,
                 meant,
                 self._start,
-                training=self._network.schedule is not None,
                 dropout=dropout if drops else None,
             )
             loss = -tf.gather(log_p, targets, batch_dims=1)
@@ -123,13 +130,22 @@ class SentenceUpdate:
                 loss = (1 - self._smoothing) * loss + self._smoothing * spread
             loss = tf.reduce_mean(loss)
         gradients = tape.gradient(loss, self.variables)
-        self._adam.apply_gradients(zip(gradients, self.variables, strict=True))
+        moves = list(zip(gradients, self.variables, strict=True))
+        self._adam.apply_gradients(moves[: self._taught])
+        if self._tuning is not None:
+            self._tuning.apply_gradients(moves[self._taught :])
         # At first over fewer steps: what training begins with is no part of any average.
         steps = tf.cast(self._adam.iterations, tf.float32)
         share = tf.minimum(self._average, (1.0 + steps) / (10.0 + steps))
         for weight, average in zip(self.variables, self.averages, strict=True):
             average.assign(share * average + (1.0 - share) * weight)
         return loss
+
+
+def _adam(learning_rate: float, variables: list[tf.Variable]) -> keras.optimizers.Optimizer:
+    adam = keras.optimizers.Adam(learning_rate, clipnorm=_CLIP_NORM)
+    adam.build(variables)
+    return adam
 
 
 def _words_share(dropout: float) -> float:
@@ -161,7 +177,7 @@ def spoken(
     embedded = network.embed(before, dropout=dropout)
     projected = tf.transpose(network.project(embedded), (1, 0, 2))
     h = tf.repeat(scene.hidden, sentences, axis=0)
-    c = tf.zeros_like(h)
+    c = tf.repeat(scene.cell, sentences, axis=0)
     hidden, contexts = [], []
     for t in range(length):
         h, c, context, _ = network.advance(projected[t], scene, h, c, training=training)

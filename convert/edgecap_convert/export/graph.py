@@ -138,13 +138,16 @@ class Int8Encoder:
 
     Args:
       network: its encoder's ranges are learnt.
+      part: of the encoder, from the image on; by default all of it.
     """
 
-    def __init__(self, network: Network) -> None:
-        encoder = network.config.encoder
+    def __init__(
+        self, network: Network, part: Callable[[tf.Tensor], tf.Tensor] | None = None
+    ) -> None:
+        encoder, compute = network.config.encoder, part or network.encode
 
         def encode(image: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {GRID: network.encode(image)}
+            return {GRID: compute(image)}
 
         model = convert_quantized(
             network, encode, {IMAGE: (1, encoder.height, encoder.width, 3)}, cells=0

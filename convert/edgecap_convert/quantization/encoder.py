@@ -72,6 +72,8 @@ _TRANSPARENT = (
 )
 _KNOWN = (*_KERNELS, *_REQUANTIZED, *_SAME_GRID, *_FIXED_GRID, *_TRANSPARENT)
 
+# TFMOT's, of a layer that it wraps.
+_PREFIX = "quant_"
 # Kernels that take over a ReLU behind them.
 _FUSING = (*_KERNELS, keras.layers.Add, keras.layers.Multiply)
 # Below −3 both activations are 0, above 3 the hard sigmoid is 1: no steps are spent there.
@@ -136,6 +138,11 @@ def quantize_frame_network(model: keras.Model, schedule: RangeSchedule) -> keras
     return rebuild(model, wrap)
 
 
+def name_in_copy(name: str) -> str:
+    """What a layer of a frame network that computes is called in its fake-quantised copy."""
+    return f"{_PREFIX}{name}"
+
+
 def output_range(layer: keras.layers.Layer) -> LearnedRange | None:
     """The learnt range of a layer's output; ``None`` if the layer has none."""
     if not isinstance(layer, _tfmot.QuantizeWrapperV2):
@@ -158,6 +165,12 @@ def fake_quantized_kernel(layer: keras.layers.Layer) -> tuple[tf.Tensor, tf.Tens
         return None
     ((kernel, quantizer, _),) = layer._weight_vars
     return quantizer(kernel, False, {}), quantizer.limits(kernel)
+
+
+def weight_of(layer: keras.layers.Layer) -> tf.Variable:
+    """What is rounded of a layer that has a :func:`fake_quantized_kernel`."""
+    ((kernel, _, _),) = layer._weight_vars
+    return kernel
 
 
 def _check_known(layer: keras.layers.Layer) -> None:
