@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,12 @@ from pathlib import Path
 # Long: a busy machine, or one that stops a process for seconds, must not fail a test. What holds is
 # seen at once, so that only a failure takes so long.
 LIMIT_S = 120.0
+#: The command, with Ctrl-C at work. A shell's background job ignores SIGINT, and its children do.
+INTERRUPTIBLE = (
+    *(sys.executable, "-c"),
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from edgecap.cli import main; main()",
+)
 
 
 def wait_for(

@@ -23,7 +23,7 @@ from edgecap.benchmark.stages import STAGES
 from edgecap.cli import bench as verb
 from edgecap.cli import cli
 from tests import bench_documents, handmade
-from tests.processes import LIMIT_S, children, is_alive, wait_for
+from tests.processes import INTERRUPTIBLE, LIMIT_S, children, is_alive, wait_for
 
 SHORT = ("--seconds", "0.5", "--cold-runs", "0", "--no-open", "--threads-up-to", "1")
 
@@ -164,7 +164,7 @@ def cameras(pid: int) -> list[int]:
 def test_an_interrupted_run_ends_in_good_order(tmp_path: Path) -> None:
     asked = ["bench", "demo", "--seconds", "600", "--json", str(tmp_path / "bench.json")]
     running = subprocess.Popen(
-        [sys.executable, "-m", "edgecap", *asked],
+        [*INTERRUPTIBLE, *asked],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -319,3 +319,22 @@ def test_without_a_listener_a_loss_goes_to_the_log(
     watched.took()
     control.set(mode="lost")
     wait_for(lambda: watched.source.take(0.05) is None and "is lost" in caplog.text)
+
+
+def test_what_native_code_says_only_when_it_ends_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its buffers may be written after the camera's process has told that nothing opens."""
+    (tmp_path / "capped.py").write_text(
+        "import atexit, os, time\n"
+        "from edgecap.errors import SourceError\n"
+        "def late():\n"
+        "    time.sleep(0.1)\n"
+        "    os.write(1, b'the lens cap is on\\n')\n"
+        "def camera(_):\n"
+        "    atexit.register(late)\n"
+        "    raise SourceError('it does not open')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SourceError, match=r"it does not open \(the lens cap is on\)"):
+        LiveSource(Opener("python", "capped:camera"))

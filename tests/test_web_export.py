@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -26,6 +25,7 @@ from edgecap.errors import (
     SpecError,
 )
 from edgecap.spec import TASKS
+from tests.processes import INTERRUPTIBLE
 from tests.web_pages import stand_in, with_spec
 
 
@@ -242,9 +242,12 @@ def test_the_command_says_in_one_line_what_is_wrong(
 
 
 def test_the_command_serves_until_it_is_interrupted(npm: Path) -> None:
-    command = [sys.executable, "-m", "edgecap", "web", "demo", "--listen", "127.0.0.1:0"]
+    command = [*INTERRUPTIBLE, "web", "demo", "--listen", "127.0.0.1:0"]
     process = subprocess.Popen(
-        [*command, "--litert", str(npm)], stdout=subprocess.PIPE, text=True, bufsize=1
+        [*command, "--litert", str(npm)],
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
     )
     try:
         assert process.stdout is not None

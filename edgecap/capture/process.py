@@ -27,6 +27,8 @@ from edgecap.preprocess import Image
 _log = logging.getLogger(__name__)
 # A camera that is not stuck is given back in this time; then it is killed, and has that time to go.
 _QUIT_S, _KILL_S = 0.4, 0.4
+# A process that has nothing more to say ends its output in this time, also on a busy machine.
+_WORDS_S = 1.0
 # Lines of what native code said last, for the message about what went wrong.
 _LAST_LINES = 3
 _MAX_LINE, _MOST_LINES = 400, 20
@@ -74,10 +76,18 @@ class CameraProcess:
         self.pid = self._process.pid
         self._send({"opener": opener.as_json(), "parent": os.getpid()})
 
-    @property
-    def last_words(self) -> str:
-        """What native code wrote last, in one line; without secrets."""
-        self._drain_output()
+    def last_words(self, *, ending: bool) -> str:
+        """What native code wrote last, in one line; without secrets.
+
+        Args:
+          ending: the process is about to end. What it said may still be in its buffers, and comes
+            out with the end, which is waited for, a moment, unless something was said already.
+        """
+        deadline_s = time.monotonic() + (_WORDS_S if ending else 0.0)
+        while self._drain_output() and not self._last_lines:
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0 or not wait_readable([self._output], left_s):
+                break
         return "; ".join(self._last_lines)
 
     def want(self, after: int) -> None:
@@ -183,12 +193,15 @@ class CameraProcess:
             return f"the camera's process was ended by {_signal_name(-code)}"
         return f"the camera's process ended with status {code}"
 
-    def _drain_output(self) -> None:
+    def _drain_output(self) -> bool:
+        """Reads what was written; ``False`` when nothing will come any more."""
         # One pipe's worth: a decoder in trouble may write faster than anyone reads.
         try:
             data = os.read(self._output, 1 << 16)
+        except BlockingIOError:
+            return True
         except OSError:
-            return
+            return False
         lines = list(filter(None, map(str.strip, data.decode("utf-8", "replace").splitlines())))
         told = [mask_url(_PREFIX.sub("", line))[:_MAX_LINE] for line in lines[-_MOST_LINES:]]
         self._last_lines.extend(filter(None, told))
@@ -196,6 +209,7 @@ class CameraProcess:
             _log.debug("%s: %s", self._name, line)
         if len(lines) > len(told):
             _log.debug("%s: … and %d lines before", self._name, len(lines) - len(told))
+        return bool(data)
 
 
 def _start(connection: int, lifeline: int, output: int) -> subprocess.Popen[bytes]:

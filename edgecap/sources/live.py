@@ -273,7 +273,7 @@ class LiveSource(ClosingSource):
 
     def _why(self, process: CameraProcess, message: dict[str, Any]) -> str:
         (reason,) = (v for k, v in message.items() if k in ("failed", "lost", "gone", "stalled"))
-        words = process.last_words
+        words = process.last_words(ending="failed" in message or "gone" in message)
         told = f"{reason} ({words})" if words else str(reason)
         # The target may stand there in another form than that of a URL.
         return mask_url(told.replace(self._opener.target, mask_url(self._opener.target)))
