@@ -104,7 +104,8 @@ def test_a_needless_copy_of_the_frame_is_seen(
 def test_what_was_not_touched_counts_the_same(counts: tuple[Any, Any]) -> None:
     plain, copied = (one.per_frame for one in counts)
     for name in ("yardstick", "bare_step", "resize", "decide"):
-        assert copied[name] == pytest.approx(plain[name], rel=0.005), name
+        # Two runs of what is the same have been 0.51 % apart.
+        assert copied[name] == pytest.approx(plain[name], rel=0.01), name
 
 
 def test_the_recorded_figures_are_of_what_is_held(benchmark: ModuleType) -> None:
