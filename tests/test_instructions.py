@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
@@ -36,18 +36,30 @@ def benchmark() -> Iterator[ModuleType]:
 
 
 @pytest.fixture(scope="module")
-def counts(benchmark: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
-    """The counts of the code as it is, and of the code with a needless copy of each frame."""
+def count_both(
+    benchmark: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], tuple[Any, Any]]:
+    """Counts the code as it is, and the code with a needless copy of each frame."""
     if shutil.which("valgrind") is None:
         pytest.skip("needs valgrind, which counts: apt-get install valgrind")
     pytest.importorskip("cv2", reason="needs the extra 'camera'")
     copying = tmp_path_factory.mktemp("first") / "copying.py"
     copying.write_text(_WITH_A_COPY)
-    # Side by side: what the machine does beside must not show.
-    with ThreadPoolExecutor() as pool:
-        plain = pool.submit(benchmark.count)
-        copied = pool.submit(benchmark.count, first=copying)
-        return plain.result(), copied.result()
+
+    def both() -> tuple[Any, Any]:
+        # Side by side: what the machine does beside must not show.
+        with ThreadPoolExecutor() as pool:
+            plain = pool.submit(benchmark.count)
+            copied = pool.submit(benchmark.count, first=copying)
+            return plain.result(), copied.result()
+
+    return both
+
+
+@pytest.fixture(scope="module")
+def counts(count_both: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
+    """See ``count_both``."""
+    return count_both()
 
 
 @pytest.fixture
@@ -101,11 +113,16 @@ def test_a_needless_copy_of_the_frame_is_seen(
 
 
 @pytest.mark.slow
-def test_what_was_not_touched_counts_the_same(counts: tuple[Any, Any]) -> None:
-    plain, copied = (one.per_frame for one in counts)
-    for name in ("yardstick", "bare_step", "resize", "decide"):
-        # Two runs of what is the same have been 0.51 % apart.
-        assert copied[name] == pytest.approx(plain[name], rel=0.01), name
+def test_what_was_not_touched_counts_the_same(
+    counts: tuple[Any, Any], count_both: Callable[[], tuple[Any, Any]]
+) -> None:
+    """Where it is so in one of three tries: what is really dearer is that each time."""
+    untouched = ("yardstick", "bare_step", "resize", "decide")
+    for again in range(3):
+        plain, copied = (one.per_frame for one in (count_both() if again else counts))
+        if all(copied[n] == pytest.approx(plain[n], rel=0.005) for n in untouched):
+            return
+    pytest.fail(f"{[(n, plain[n], copied[n]) for n in untouched]}")
 
 
 def test_the_recorded_figures_are_of_what_is_held(benchmark: ModuleType) -> None:
