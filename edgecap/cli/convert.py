@@ -15,10 +15,9 @@ from edgecap.cli.common import json_option, print_json, table
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The model file.")
 @click.option(
     "--recipe",
-    default="int8",
-    show_default=True,
     metavar="NAME",
-    help="What is quantised how: int8, int8-int16, int8-full, dynamic, float16 or float32.",
+    help="What is quantised how: int8, int8-int16, int8-full, dynamic, float16, float32, or, for "
+    "captions, int8-dynamic.  [default: int8; of captions int8-dynamic]",
 )
 @click.option(
     "--qat/--no-qat",
@@ -42,7 +41,7 @@ from edgecap.cli.common import json_option, print_json, table
 def command(
     run: str,
     out: Path,
-    recipe: str,
+    recipe: str | None,
     qat: bool,
     max_loss: float | None,
     audit_frames: int | None,
@@ -59,12 +58,13 @@ def command(
 
     \b
     Recipes:
-      int8        for Raspberry Pi and phones; the cell state stays float
-      int8-int16  integers only, the cell state in 16 bits
-      int8-full   integers only, 8 bits throughout, for accelerators
-      dynamic     weights in 8 bits, the rest float; no training, no calibration
-      float16     weights in 16 bits
-      float32     as trained, to compare with
+      int8          for Raspberry Pi and phones; the cell state stays float
+      int8-dynamic  captions: the picture in integers, sentences with weights in 8 bits
+      int8-int16    integers only, the cell state in 16 bits
+      int8-full     integers only, 8 bits throughout, for accelerators
+      dynamic       weights in 8 bits, the rest float; no training, no calibration
+      float16       weights in 16 bits
+      float32       as trained, to compare with
     \b
     Examples:
       edgecap convert runs/gestures --out gestures.tflite
@@ -74,32 +74,31 @@ def command(
     from edgecap.extras import require_convert
 
     line = f"edgecap convert {run} --out {out}"
-    line += f" --recipe {recipe}" if recipe != "int8" else ""
+    line += f" --recipe {recipe}" if recipe is not None else ""
     line += " --no-qat" if not qat else ""
     line += f" --max-loss {max_loss:g}" if max_loss is not None else ""
     line += f" --audit-frames {audit_frames}" if audit_frames is not None else ""
     line += f" --name {name}" if name else ""
+    chosen = {} if recipe is None else {"recipe": recipe}
     captions = require_convert("edgecap_convert.captions.runs", "to convert")
     if captions.is_caption_run(run):
         if max_loss is not None or audit_frames is not None or resume:
             raise click.UsageError("--max-loss, --audit-frames and --resume are not for captions")
         export = require_convert("edgecap_convert.captions.convert", "to convert")
-        parity = export.convert_caption_run(
-            run, out, recipe=recipe, qat=qat, name=name, command=line
-        )
+        parity = export.convert_caption_run(run, out, qat=qat, name=name, command=line, **chosen)
         _tell_captions(parity, run, out, as_json)
         return
     export = require_convert("edgecap_convert.export.convert", "to convert")
     parity = export.convert(
         run,
         out,
-        recipe=recipe,
         qat=qat,
         max_loss=max_loss,
         name=name,
         resume=resume,
         command=line,
         audit_frames=audit_frames,
+        **chosen,
     )
     if as_json:
         print_json(parity)

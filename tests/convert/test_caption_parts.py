@@ -25,6 +25,7 @@ from edgecap_convert.captions.train import History, choose_sentences
 from edgecap_convert.captions.updates import SentenceUpdate, spoken
 from edgecap_convert.captions.words import END, START, UNKNOWN, Vocabulary
 from edgecap_convert.models.config import EncoderConfig
+from edgecap_convert.quantization.grids import fake_quant_weights
 
 from edgecap.dataset.captions import CaptionedImage, read_captions
 from edgecap.errors import ConfigError, DataError
@@ -309,6 +310,29 @@ def test_a_part_of_the_encoder_is_trained_with_the_words() -> None:
     }
     assert moved == {weight.name for weight in made.tuned_weights}
     np.testing.assert_array_equal(made.encode_fixed(images), fixed)
+
+
+def test_what_writes_may_stay_float_but_for_its_weights(
+    network: CaptionNetwork, grids: np.ndarray
+) -> None:
+    quantized = network.quantized(float_words=True)
+    assert set(quantized.ranges) == {"keys", "values", "mean"}
+    assert quantized.state_grids() == {}
+    assert network.ranges == {}
+    # The network whose weights are on the same grids, and nothing else.
+    rounded = CaptionNetwork(SMALL)
+    looking = {id(weight) for weight in network.looking_weights}
+    assert len(looking) == 7
+    for mine, theirs in zip(rounded.decoder_weights, network.decoder_weights, strict=True):
+        writes = theirs.shape.rank == 2 and id(theirs) not in looking
+        mine.assign(fake_quant_weights(theirs) if writes else theirs)
+    scene = network.look(tf.constant(grids))
+    words = tf.constant([WORDS - 1, 2, 3])
+    found = quantized.step(words, scene, scene.hidden, scene.cell)
+    expected = rounded.step(words, scene, scene.hidden, scene.cell)
+    for mine, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-6)
+    assert not np.allclose(found[0], network.step(words, scene, scene.hidden, scene.cell)[0])
 
 
 @pytest.mark.parametrize("name", ["block_5_add", "block_99_expand"])

@@ -11,7 +11,12 @@ from edgecap_convert.export.assemble import Converted, finish
 from edgecap_convert.export.graph import convert_step
 from edgecap_convert.export.integer_cell import make_cell_integer
 from edgecap_convert.parity.steps import teacher_forced
-from edgecap_convert.quantization.recipes import RECIPES, recipe_named
+from edgecap_convert.quantization.recipes import (
+    CAPTION_RECIPE,
+    RECIPES,
+    caption_recipe_named,
+    recipe_named,
+)
 from edgecap_convert.training.material import open_material
 from edgecap_convert.training.predict import NetworkPredictor
 
@@ -40,6 +45,19 @@ def test_every_recipe_says_what_each_part_is_kept_in() -> None:
         assert recipe.why
     with pytest.raises(ConfigError, match=r"int8, int8-int16, int8-full, .*'int4'"):
         recipe_named("int4")
+
+
+def test_one_recipe_is_for_captions_alone() -> None:
+    """It keeps its head as the rest of what writes; streams are told whose it is."""
+    recipe = caption_recipe_named(CAPTION_RECIPE.name)
+    assert recipe.integer
+    assert recipe.float_words
+    assert not any(recipe_named(name).float_words for name in RECIPES)
+    assert all(caption_recipe_named(name) == recipe_named(name) for name in RECIPES)
+    with pytest.raises(ConfigError, match=r"got 'int8-dynamic' \(that one is for captioning\)"):
+        recipe_named("int8-dynamic")
+    with pytest.raises(ConfigError, match=r"expected one of int8, .*, int8-dynamic, or"):
+        caption_recipe_named("int8-dynamic+float-head")
 
 
 @pytest.mark.slow

@@ -37,12 +37,16 @@ def sentences(record: dict[str, Any]) -> list[str]:
     ]
     steps = record.get("steps")
     if steps:
-        logits = steps["each_step"]["tensors"]["logits"]
+        tensors = steps["each_step"]["tensors"]
+        off = f"logits {steps['off_share'] * 100:.2g} % of their deviation off"
+        if "logits" in tensors:
+            mean, largest = tensors["logits"]["mean"], tensors["logits"]["largest"]
+            off = f"logits {mean:.2g} steps off on average, {largest:.3g} at most"
         told.append(
             f"Each of {steps['words']} words from the same state: "
             f"{steps['each_step']['within_one'] * 100:.2f} % of all values within 1 step (LSB), "
-            f"logits {logits['mean']:.2g} steps off on average, {logits['largest']:.3g} at most; "
-            f"the same next word in {steps['same_words'] * 100:.1f} % with states carried on."
+            f"{off}; the same next word in {steps['same_words'] * 100:.1f} % with states carried "
+            "on."
         )
     return told
 

@@ -36,7 +36,7 @@ from edgecap_convert.captions.parity import (
 from edgecap_convert.captions.quantize import quantize_captions
 from edgecap_convert.captions.runs import GRIDS, CaptionRun, open_caption_run
 from edgecap_convert.parity.gates import require, to_dicts
-from edgecap_convert.quantization.recipes import DEFAULT_RECIPE, recipe_named
+from edgecap_convert.quantization.recipes import CAPTION_RECIPE, caption_recipe_named
 from edgecap_convert.training import runs
 
 _KERNELS = ("xnnpack", "builtin")
@@ -49,7 +49,7 @@ def convert_caption_run(
     run_path: str | Path,
     out: Path,
     *,
-    recipe: str = DEFAULT_RECIPE,
+    recipe: str = CAPTION_RECIPE.name,
     qat: bool = True,
     name: str | None = None,
     command: str = "",
@@ -71,7 +71,7 @@ def convert_caption_run(
       ParityError: the file does not compute what it was made of.
       ModelFileError: the file cannot be written.
     """
-    plan = recipe_named(recipe)
+    plan = caption_recipe_named(recipe)
     require_caption_scores("to convert captions")
     run = open_caption_run(run_path)
     for path in (out, run.path / runs.PARITY_FILE, run.path / runs.PARITY_PAGE):

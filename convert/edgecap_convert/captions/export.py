@@ -28,7 +28,7 @@ def convert_captions(network: CaptionNetwork, recipe: Recipe) -> bytes:
     """Converts both parts of a network and puts them into one model.
 
     Args:
-      network: fake-quantised, its ranges learnt, for an integer recipe; else float.
+      network: fake-quantised as the recipe is, its ranges learnt, for an integer one; else float.
 
     Returns:
       A flatbuffer: ``encode`` takes ``image`` and gives ``keys``, ``values`` and the first ``h``
@@ -59,7 +59,12 @@ def convert_captions(network: CaptionNetwork, recipe: Recipe) -> bytes:
         HIDDEN: (1, decoder.units),
         CELL: (1, decoder.units),
     }
-    if recipe.integer:
+    if recipe.float_words:
+        parts = (
+            convert_unquantized(network, step, word, recipe.gates),
+            convert_quantized(network, encode, picture, cells=0, float_outputs=True),
+        )
+    elif recipe.integer:
         parts = (
             convert_quantized(network, step, word, cells=1),
             convert_quantized(network, encode, picture, cells=0),
@@ -82,7 +87,7 @@ def describe(
     """
     step, encode = read_graph(model), read_graph(model, ENCODE_SUBGRAPH)
     gates.check_carried(step, (HIDDEN, CELL))
-    for graph in (step, encode):
+    for graph in (encode,) if recipe.float_words else (step, encode):
         gates.check_floats(graph, recipe)
     given, told = step.signatures[SIGNATURE]
     (image,) = encode.signatures[ENCODE][0].values()

@@ -15,8 +15,8 @@ heads: Vaswani et al. 2017)::
               x = tanh(W_H h' + W_X context + W_E e + b)
               logits = x E^T + b                     tied: E embeds words and answers with them
 
-The fake-quantised form rounds where the int8 kernels do. E has one grid on both sides, so that the
-file holds it once.
+The fake-quantised form rounds where the int8 kernels do; on demand, in what writes, the weights
+alone. E has one grid on both sides, so that the file holds it once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -32,6 +32,7 @@ import tf_keras as keras
 
 from edgecap.errors import ConfigError
 from edgecap_convert.captions.config import CaptionNetworkConfig
+from edgecap_convert.captions.rounds import Rounds
 from edgecap_convert.models.encoders import build_encoder
 from edgecap_convert.models.folding import fold_batch_norm
 from edgecap_convert.models.parts import Parts
@@ -47,11 +48,14 @@ from edgecap_convert.quantization.ranges import LearnedRange, RangeSchedule
 from edgecap_convert.quantization.simulate import run_as_kernels
 from edgecap_convert.quantization.softmax import fake_quant_softmax
 
-# Logits closer together than this say nothing; scores neither: see LearnedRange.
-_NARROWEST = {"logits": 1.0, "scores": 0.1}
+# Learnt ranges of what looks and of what writes, with their least widths. Logits closer together
+# than that say nothing; scores neither: see LearnedRange.
+_LOOKED = {"keys": 1e-3, "values": 1e-3, "mean": 1e-3}
+_WRITTEN = {"query": 1e-3, "scores": 0.1, "context": 1e-3, "answer": 1e-3, "logits": 1.0}
 # Of the answer's dropout, what its last layer gets.
 _LAST_SHARE = 0.6
-_RANGES = ("keys", "values", "mean", "query", "scores", "context", "answer", "logits")
+# Kernels and biases of what looks.
+_LOOKS = ("key", "value", "first_hidden", "first_cell")
 
 
 class Scene(NamedTuple):
@@ -105,7 +109,7 @@ class CaptionNetwork(tf.Module):
         super().__init__(name="captions")
         self.config = config
         self.schedule: RangeSchedule | None = None
-        self.cell, self.float_head = "float32", False
+        self.cell, self.float_head, self.float_words = "float32", False, False
         self._converting = False
         # Folded from the start: what is trained are the weights that will be rounded.
         self.encoder = fold_batch_norm(build_encoder(config.encoder))
@@ -114,6 +118,8 @@ class CaptionNetwork(tf.Module):
     def _build(self) -> None:
         decoder, channels = self.config.decoder, self.encoder.output_shape[-1]
         quantized = self.schedule is not None
+        self._looks = Rounds(self.schedule, _LOOKED)
+        self._writes = Rounds(None if self.float_words else self.schedule, _WRITTEN)
         cut = self.config.tuned_from
         self._parts = Parts(self.encoder, name_in_copy(cut) if cut and quantized else cut)
         units, width = decoder.units, decoder.embedding
@@ -125,7 +131,7 @@ class CaptionNetwork(tf.Module):
         def bias(name: str, size: int) -> tf.Variable:
             return tf.Variable(tf.zeros(size), name=name)
 
-        self.lstm = LSTMStep(units, quantized=quantized, cell=self.cell)
+        self.lstm = LSTMStep(units, quantized=bool(self._writes), cell=self.cell)
         self.lstm(tf.zeros((1, width)), tf.zeros((1, units)), tf.zeros((1, units)))
         self.embedding = tf.Variable(
             tf.random.normal((self.config.words, width), stddev=0.05), name="embedding"
@@ -148,19 +154,17 @@ class CaptionNetwork(tf.Module):
             "answer": bias("answer_bias", width),
             "word": bias("word_bias", self.config.words),
         }
-        self.ranges: dict[str, LearnedRange] = {}
-        if self.schedule is not None:
-            for name in _RANGES:
-                self.ranges[name] = LearnedRange.create(
-                    _variable, name, self.schedule, narrowest=_NARROWEST.get(name, 1e-3)
-                )
 
-    def quantized(self, *, cell: str = "float32", float_head: bool = False) -> CaptionNetwork:
+    def quantized(
+        self, *, cell: str = "float32", float_head: bool = False, float_words: bool = False
+    ) -> CaptionNetwork:
         """A fake-quantised network with equal weights, folded; its ranges are not yet learnt.
 
         Args:
           cell: what the LSTM keeps its cell state in: ``float32``, ``int16`` or ``int8``.
           float_head: whether the answers stay float.
+          float_words: whether all that writes does, but for its weights, which are put on their
+            grids once and for all.
         """
         if self.schedule is not None:
             raise ConfigError("the network is quantised already")
@@ -168,11 +172,15 @@ class CaptionNetwork(tf.Module):
         tf.Module.__init__(other, name="captions")
         other.config = self.config
         other.schedule, other._converting = RangeSchedule(), False
-        other.cell, other.float_head = cell, float_head
+        other.cell, other.float_head, other.float_words = cell, float_head, float_words
         other.encoder = quantize_frame_network(self.encoder, other.schedule)
         other._build()
         for mine, theirs in zip(other.decoder_weights, self.decoder_weights, strict=True):
             mine.assign(theirs)
+        if float_words:
+            for weight in other._writing_weights():
+                if weight.shape.rank == 2:
+                    weight.assign(grids.fake_quant_weights(weight))
         return other
 
     @contextlib.contextmanager
@@ -184,6 +192,11 @@ class CaptionNetwork(tf.Module):
             yield
         finally:
             self._converting, self.lstm.cell, self.float_head = False, self.cell, kept
+
+    @property
+    def ranges(self) -> dict[str, LearnedRange]:
+        """The learnt ranges, but the encoder's, by name; none of a float network."""
+        return {**self._looks.ranges, **self._writes.ranges}
 
     @property
     def cells(self) -> tuple[int, int]:
@@ -208,6 +221,17 @@ class CaptionNetwork(tf.Module):
         ]
 
     @property
+    def looking_weights(self) -> list[tf.Variable]:
+        """Those of the decoder that are applied to a picture, once."""
+        return [
+            group[name] for group in (self.kernels, self.biases) for name in _LOOKS if name in group
+        ]
+
+    def _writing_weights(self) -> list[tf.Variable]:
+        looking = {id(weight) for weight in self.looking_weights}
+        return [weight for weight in self.decoder_weights if id(weight) not in looking]
+
+    @property
     def tuned_weights(self) -> list[tf.Variable]:
         """Those of the encoder that are trained with the words: see ``tuned_from``."""
         return [weight for layer in self._parts.layers for weight in layer.trainable_weights]
@@ -225,6 +249,8 @@ class CaptionNetwork(tf.Module):
 
     def state_grids(self) -> dict[str, grids.Grid]:
         """Those that a fake-quantised network carries its states on."""
+        if self.float_words:
+            return {}
         found = {"h": grids.HIDDEN}
         if self.cell in grids.CELLS:
             found["c"] = grids.CELLS[self.cell]
@@ -273,12 +299,14 @@ class CaptionNetwork(tf.Module):
             grid = dropout(grid, dropout.grid, 1)
         cells, channels = grid.shape[1], grid.shape[2]
         rows = tf.reshape(grid, (-1, channels))
-        keys = self._rounded("keys", tf.matmul(rows, self._kernel("key")), training)
-        values = tf.matmul(rows, self._kernel("value")) + self.biases["value"]
-        values = self._rounded("values", tf.nn.relu(values), training)
+        looks = self._looks
+        keys = tf.matmul(rows, looks.weights(self.kernels["key"]))
+        keys = looks.learnt("keys", keys, training=training)
+        values = tf.matmul(rows, looks.weights(self.kernels["value"])) + self.biases["value"]
+        values = looks.learnt("values", tf.nn.relu(values), training=training)
         mean = tf.reduce_mean(tf.reshape(values, (-1, cells, decoder.value)), axis=1)
-        mean = self._rounded("mean", mean, training)
-        hidden = self._on(grids.HIDDEN, self._first("first_hidden", mean))
+        mean = looks.learnt("mean", mean, training=training)
+        hidden = looks.on(grids.HIDDEN, self._first("first_hidden", mean))
         cell = self._first("first_cell", mean)
         if self.schedule is not None and self.lstm.cell in grids.CELLS:
             cell = grids.CELLS[self.lstm.cell].fake_quant(cell)
@@ -291,15 +319,16 @@ class CaptionNetwork(tf.Module):
 
     def _first(self, name: str, mean: tf.Tensor) -> tf.Tensor:
         """``(N, value)`` → one of the first states, ``(N, U)``."""
-        product = tf.matmul(mean, self._kernel(name)) + self.biases[name]
-        return self._on(grids.TANH, tf.tanh(self._on(grids.PREACTIVATION, product)))
+        looks = self._looks
+        product = tf.matmul(mean, looks.weights(self.kernels[name])) + self.biases[name]
+        return looks.on(grids.TANH, tf.tanh(looks.on(grids.PREACTIVATION, product)))
 
     def embed(self, words: tf.Tensor, *, dropout: Dropout | None = None) -> tf.Tensor:
         """``(…,)`` int32 → ``(…, E)``."""
-        embedded = tf.gather(self._embedding(), words)
+        embedded = tf.gather(self._writes.weights(self.embedding), words)
         if dropout is not None:
             embedded = dropout(embedded, dropout.words, 2)
-        if self.schedule is None:
+        if not self._writes:
             return embedded
         # They are on this grid already; but the converter takes GATHER for an activation.
         limit = grids.weight_limits(self.embedding)
@@ -329,27 +358,29 @@ class CaptionNetwork(tf.Module):
         Returns:
           ``h'``, ``c'``; the context ``(N·Q, value)``; the attention ``(N, heads, Q, cells)``.
         """
-        decoder = self.config.decoder
+        decoder, writes = self.config.decoder, self._writes
         pictures = scene.keys.shape[0] or tf.shape(scene.keys)[0]
-        if self.schedule is not None:
-            h = grids.HIDDEN.fake_quant(h)
+        h = writes.on(grids.HIDDEN, h)
+        # Scaled dot products: as a part of the weights it costs nothing.
+        scale = (decoder.key // decoder.heads) ** -0.5
         with tf.name_scope("attention"):
-            query = self._rounded("query", tf.matmul(h, self._kernel("query")), training)
+            query = tf.matmul(h, writes.weights(self.kernels["query"] * scale))
+            query = writes.learnt("query", query, training=training)
             query = tf.reshape(query, (pictures, -1, decoder.heads, decoder.key // decoder.heads))
             query = tf.transpose(query, (0, 2, 1, 3))
-            keys = self._again("keys", scene.keys)
-            scores = tf.matmul(query, keys, transpose_b=True)
-            scores = self._rounded("scores", scores, training)
+            scores = tf.matmul(query, self._again("keys", scene.keys), transpose_b=True)
+            scores = writes.learnt("scores", scores, training=training)
             attention = fake_quant_softmax(
                 scores,
-                self.ranges.get("scores"),
+                writes.ranges.get("scores"),
                 as_kernels=not (training or self._converting),
             )
             context = tf.matmul(attention, self._again("values", scene.values))
-            context = self._rounded("context", context, training)
+            context = writes.learnt("context", context, training=training)
             context = tf.reshape(tf.transpose(context, (0, 2, 1, 3)), (-1, decoder.value))
-            looked = self._on(grids.PREACTIVATION, tf.matmul(context, self._kernel("context")))
-        z = self._on(grids.PREACTIVATION, projected + looked)
+            looked = tf.matmul(context, writes.weights(self.kernels["context"]))
+            looked = writes.on(grids.PREACTIVATION, looked)
+        z = writes.on(grids.PREACTIVATION, projected + looked)
         h, c = self.lstm.advance(z, h, c)
         return h, c, context, attention
 
@@ -364,21 +395,24 @@ class CaptionNetwork(tf.Module):
     ) -> tf.Tensor:
         """Logits of the next word: ``(M, U)``, ``(M, value)``, ``(M, E)`` → ``(M, words)``."""
         total: tf.Tensor | None = None
+        writes = self._writes
         parts = {"answer_hidden": h, "answer_context": context, "answer_word": embedded}
         for salt, (name, part) in enumerate(parts.items(), 3):
             if dropout is not None:
                 part = dropout(part, dropout.answer, salt)  # noqa: PLW2901
-            product = tf.matmul(part, self._kernel(name))
+            product = tf.matmul(part, writes.weights(self.kernels[name]))
             if total is None:
                 product += self.biases["answer"]
-            product = self._rounded("answer", product, training)
-            total = product if total is None else self._rounded("answer", total + product, training)
-        x = self._on(grids.TANH, tf.tanh(total))
+            product = writes.learnt("answer", product, training=training)
+            total = product if total is None else total + product
+            if total is not product:
+                total = writes.learnt("answer", total, training=training)
+        x = writes.on(grids.TANH, tf.tanh(total))
         if dropout is not None:
             x = dropout(x, _LAST_SHARE * dropout.answer, 9)
-        table = self.embedding if self.float_head else self._embedding()
+        table = self.embedding if self.float_head else writes.weights(self.embedding)
         logits = tf.matmul(x, table, transpose_b=True) + self.biases["word"]
-        return logits if self.float_head else self._rounded("logits", logits, training)
+        return logits if self.float_head else writes.learnt("logits", logits, training=training)
 
     def step(
         self, words: tf.Tensor, scene: Scene, h: tf.Tensor, c: tf.Tensor
@@ -413,31 +447,6 @@ class CaptionNetwork(tf.Module):
                 )
             weight.assign(array)
 
-    def _kernel(self, name: str) -> tf.Tensor:
-        kernel = self.kernels[name]
-        if name == "query":
-            # Scaled dot products: as a part of the weights it costs nothing.
-            decoder = self.config.decoder
-            kernel = kernel * (decoder.key // decoder.heads) ** -0.5
-        return kernel if self.schedule is None else grids.fake_quant_weights(kernel)
-
-    def _embedding(self) -> tf.Tensor:
-        if self.schedule is None:
-            return tf.convert_to_tensor(self.embedding)
-        return grids.fake_quant_weights(self.embedding)
-
-    def _on(self, grid: grids.Grid, x: tf.Tensor) -> tf.Tensor:
-        return x if self.schedule is None else grid.fake_quant(x)
-
-    def _rounded(self, what: str, x: tf.Tensor, training: bool) -> tf.Tensor:
-        if self.schedule is None:
-            return x
-        return self.ranges[what].fake_quant(x, training=training)
-
     def _again(self, what: str, x: tf.Tensor) -> tf.Tensor:
         """Puts what comes in on the grid that it went out on."""
-        return self._rounded(what, x, False)
-
-
-def _variable(*, name: str, shape: tuple[int, ...], initializer: Any, trainable: bool) -> Any:
-    return tf.Variable(initializer(shape), trainable=trainable, name=name)
+        return self._looks.learnt(what, x) if self._writes else x

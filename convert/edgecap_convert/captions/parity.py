@@ -22,6 +22,7 @@ from edgecap_convert.captions.runs import CaptionRun
 from edgecap_convert.models.network import normalize
 from edgecap_convert.parity.gates import Gate, judge_outputs, judge_step
 from edgecap_convert.parity.steps import Difference, step_of
+from edgecap_convert.quantization.kernels import Scale
 
 _BATCH = 50
 # Pictures whose sentences are compared number by number: errors of a wrong grid show in the first.
@@ -92,6 +93,8 @@ def measure_steps(
 ) -> dict[str, Any]:
     """Differences between an integer file and its fake-quantised network, in steps (LSB).
 
+    Logits that are float have none; what they differ by is told by ``off_share`` alone.
+
     Returns:
       ``encode``: of what the picture gives; ``each_step``: every word of a person's sentence, each
       from the network's own states; ``free_running``: the same, each carrying its own;
@@ -103,8 +106,11 @@ def measure_steps(
     step = tf.function(
         lambda words, scene, h, c: network.step(words, Scene(*scene), h, c), reduce_retracing=True
     )
-    specs = {s.name: s for s in (model.spec.output.tensor, caption.attention, *model.spec.states)}
+    told = (model.spec.output.tensor, caption.attention, *model.spec.states)
     first = {s.name: s for s in (*caption.features, *model.spec.states)}
+    steps = {s.name: _step(s, network) for s in (*told, *caption.features)}
+    if model.spec.output.tensor.dtype == "float32":
+        del steps[model.spec.output.tensor.name]
     errors: dict[str, dict[str, list[npt.NDArray[Any]]]] = {
         kind: {} for kind in ("encode", "each_step", "free_running")
     }
@@ -115,7 +121,7 @@ def measure_steps(
         mine = model.encode(seen)
         given = dict(zip(first, (*mine.features, *mine.states), strict=True))
         for (name, spec), real in zip(first.items(), scene, strict=True):
-            _note(errors["encode"], name, given[name], real, spec)
+            _note(errors["encode"], name, dequantize(given[name], spec), real, steps[name])
         # The same picture on both sides: what the encoders differ by is told above.
         features = tuple(
             quantize(real.numpy(), spec)
@@ -132,17 +138,19 @@ def measure_steps(
             begin = tuple(
                 quantize(x.numpy(), spec) for x, spec in zip((h, c), model.spec.states, strict=True)
             )
-            told, attention, h, c = step(tf.constant([word]), tuple(scene), h, c)
-            expected = {"logits": told, "attention": attention, "h": h, "c": c}
+            answer, attention, h, c = step(tf.constant([word]), tuple(scene), h, c)
+            expected = {"logits": answer, "attention": attention, "h": h, "c": c}
             taken = model.step(word, forced, begin)
             ran = model.step(word, forced, states)
             states = ran.states
             for kind, found in (("each_step", taken), ("free_running", ran)):
                 values = (found.logits, found.attention, *found.states)
-                for (name, spec), value in zip(specs.items(), values, strict=True):
-                    _note(errors[kind], name, value, expected[name], spec)
+                for spec, value in zip(told, values, strict=True):
+                    if spec.name in steps:
+                        real = dequantize(value, spec)
+                        _note(errors[kind], spec.name, real, expected[spec.name], steps[spec.name])
             real = dequantize(ran.logits, model.spec.output.tensor)
-            logits.append((real, told.numpy()[0]))
+            logits.append((real, answer.numpy()[0]))
             word = following
     ours, theirs = (np.stack(side) for side in zip(*logits, strict=True))
     off = float(np.sqrt(((ours - theirs) ** 2).mean()) / theirs.std())
@@ -167,15 +175,23 @@ def judge(steps: dict[str, Any]) -> list[Gate]:
     return [*gates, judge_outputs(steps["off_share"])]
 
 
+def _step(spec: TensorSpec, network: CaptionNetwork) -> float:
+    """What one step of a tensor is worth; of one that goes out as float, but is on a grid too."""
+    learnt = network.ranges.get(spec.name)
+    if spec.dtype != "float32" or learnt is None:
+        return step_of(spec)
+    return float(Scale.of_range(learnt.minimum, learnt.maximum).stored)
+
+
 def _note(
     errors: dict[str, list[npt.NDArray[Any]]],
     name: str,
-    found: npt.NDArray[Any],
+    found: npt.NDArray[np.float32],
     expected: tf.Tensor,
-    spec: TensorSpec,
+    step: float,
 ) -> None:
-    real = dequantize(found, spec).astype(np.float64).ravel()
-    apart = np.abs(real - np.asarray(expected, np.float64).ravel()) / step_of(spec)
+    real = found.astype(np.float64).ravel()
+    apart = np.abs(real - np.asarray(expected, np.float64).ravel()) / step
     errors.setdefault(name, []).append(apart)
 
 

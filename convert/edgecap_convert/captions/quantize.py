@@ -24,7 +24,7 @@ from edgecap.dataset.captions import CaptionedImage
 from edgecap_convert.captions.grids import GridStore, digest, picture
 from edgecap_convert.captions.material import CaptionMaterial
 from edgecap_convert.captions.network import CaptionNetwork
-from edgecap_convert.captions.runs import CaptionRun
+from edgecap_convert.captions.runs import CaptionRun, as_recipe
 from edgecap_convert.captions.train import choose_sentences
 from edgecap_convert.captions.updates import spoken
 from edgecap_convert.export.graph import Int8Encoder
@@ -71,7 +71,7 @@ def quantize_captions(
       folder: for the grids.
     """
     keras.utils.set_random_seed(run.seed)
-    quantized = network.quantized(cell=recipe.cell, float_head=recipe.head == "float32")
+    quantized = as_recipe(network, recipe)
     schedule = quantized.schedule
     assert schedule is not None
     chosen = np.random.default_rng(run.seed).permutation(len(material.train))
@@ -149,7 +149,9 @@ def _train(
         encoder=digest(arrays),
         views=1,
     )
-    variables = [*quantized.decoder_weights, *quantized.tuned_weights]
+    # What writes in float is what is to be learnt from: all that it lost are roundings of weights.
+    decoder = quantized.looking_weights if quantized.float_words else quantized.decoder_weights
+    variables = [*decoder, *quantized.tuned_weights]
     adam = keras.optimizers.Adam(settings.learning_rate, clipnorm=_CLIP_NORM)
     adam.build(variables)
 

@@ -23,7 +23,7 @@ from edgecap.errors import ConfigError, DataError
 from edgecap.spec import InputSpec
 from edgecap_convert.captions.config import TASK, CaptionConfig
 from edgecap_convert.captions.words import Vocabulary
-from edgecap_convert.quantization.recipes import recipe_named
+from edgecap_convert.quantization.recipes import Recipe, caption_recipe_named
 from edgecap_convert.training import runs
 from edgecap_convert.training.runs import CONFIG_FILE, QUANTIZED_FILE, WEIGHTS_FILE
 
@@ -92,8 +92,8 @@ class CaptionRun:
           ConfigError: the run was not converted, or not to integers, or the weights are damaged.
         """
         arrays = runs.read_arrays(self.path / QUANTIZED_FILE)
-        recipe = recipe_named(runs.converted_recipe(self.path))
-        network = self.network().quantized(cell=recipe.cell, float_head=recipe.head == "float32")
+        recipe = caption_recipe_named(runs.converted_recipe(self.path))
+        network = as_recipe(self.network(), recipe)
         network.set_arrays(arrays)
         assert network.schedule is not None
         network.schedule.freeze()
@@ -108,6 +108,15 @@ class CaptionRun:
             "vocabulary": list(self.vocabulary.words),
             "config": self.config.to_dict(),
         }
+
+
+def as_recipe(network: CaptionNetwork, recipe: Recipe) -> CaptionNetwork:
+    """The fake-quantised network of an integer recipe; its ranges are not yet learnt."""
+    return network.quantized(
+        cell=recipe.cell,
+        float_head=recipe.head == "float32",
+        float_words=recipe.float_words,
+    )
 
 
 def is_caption_run(path: str | Path) -> bool:

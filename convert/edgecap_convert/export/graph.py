@@ -175,6 +175,7 @@ def convert_quantized(
     inputs: Inputs,
     *,
     cells: int,
+    float_outputs: bool = False,
 ) -> bytes:
     """Converts a function of a fake-quantised network, whose floats come in and go out as int8.
 
@@ -182,6 +183,7 @@ def convert_quantized(
       network: its ranges are learnt.
       function: the inputs by name → the outputs by name. inputs: see ``Inputs``.
       cells: how many cell states it carries; these may be float.
+      float_outputs: what goes out is float after all: the same numbers, by their grids.
 
     Returns:
       A flatbuffer with the signature ``step``.
@@ -195,17 +197,18 @@ def convert_quantized(
     def configure(converter: tf.lite.TFLiteConverter) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.inference_input_type = tf.int8
-        converter.inference_output_type = tf.int8
+        converter.inference_output_type = tf.float32 if float_outputs else tf.int8
 
     with network.converting():
         model = _flatbuffer(network, function, inputs, configure)
     graph = read_graph(model)
-    _check_float(graph, cells=cells)
+    outputs = graph.signatures[SIGNATURE][1]
+    _check_float(graph, cells=cells, dequantized=len(outputs) if float_outputs else 0)
     _check_biases(model, graph)
     model = make_softmax_portable(model)
     if cells and network.cell != "float32":
         model = make_cell_integer(model, network.cell)
-    if network.float_head and LOGITS in graph.signatures[SIGNATURE][1]:
+    if network.float_head and LOGITS in outputs:
         kernel, bias = network.head_weights
         model = make_head_float(model, LOGITS, kernel.numpy(), bias.numpy())
     return model
@@ -214,7 +217,7 @@ def convert_quantized(
 def convert_unquantized(
     network: Convertible, function: Function, inputs: Inputs, form: str
 ) -> bytes:
-    """Converts a function of a float network.
+    """Converts a function of a float network, or of a part that stayed float.
 
     Args:
       network, function, inputs: as for :func:`convert_quantized`. form: see ``convert_float``.
@@ -260,9 +263,11 @@ def _flatbuffer(
         return bytes(converter.convert())
 
 
-def _check_float(graph: Graph, *, cells: int) -> None:
+def _check_float(graph: Graph, *, cells: int, dequantized: int) -> None:
     """Counts float operators: the converter falls back without a word."""
     expected = {name: count * cells for name, count in _CELL_OPERATORS.items() if cells}
+    if dequantized:
+        expected["DEQUANTIZE"] = expected.get("DEQUANTIZE", 0) + dequantized
     found: dict[str, int] = {}
     for operator in graph.operators:
         if graph.tensors[operator.outputs[0]].dtype == "float32":

@@ -40,6 +40,11 @@ class Recipe:
         return self.encoder == "int8"
 
     @property
+    def float_words(self) -> bool:
+        """Whether only what sees is integers, and what writes sentences computes in float."""
+        return self.integer and self.gates == "dynamic"
+
+    @property
     def parts(self) -> dict[str, str]:
         return {part: form for part, form in asdict(self).items() if part not in ("name", "why")}
 
@@ -49,7 +54,7 @@ class Recipe:
         Raises:
           ConfigError: not an integer recipe.
         """
-        if not self.integer or self.head == "float32":
+        if not self.integer or self.head != "int8":
             raise ConfigError(f"recipe: expected one with an int8 head; got {self.name!r}")
         return dataclasses.replace(
             self, name=self.name + _FLOAT_HEAD, head="float32", why=f"{self.why}; a float head"
@@ -79,6 +84,18 @@ _RECIPES = {
 RECIPES = tuple(_RECIPES)
 DEFAULT_RECIPE = "int8"
 
+#: A sentence is a chain of choices between words that are often nearly as probable: noise that
+#: changes no class changes a third of the sentences.
+CAPTION_RECIPE = Recipe(
+    "int8-dynamic",
+    encoder="int8",
+    neck="int8",
+    gates="dynamic",
+    cell="float32",
+    head="dynamic",
+    why="captions: the picture in integers, its sentence with 8-bit weights and float between",
+)
+
 
 def recipe_named(name: str) -> Recipe:
     """A recipe by its name; ``+float-head`` behind an integer recipe's keeps its head in float32.
@@ -86,10 +103,25 @@ def recipe_named(name: str) -> Recipe:
     Raises:
       ConfigError: there is none of that name.
     """
+    return _named(name, _RECIPES)
+
+
+def caption_recipe_named(name: str) -> Recipe:
+    """As :func:`recipe_named`, for captioning: also what only that knows.
+
+    Raises:
+      ConfigError: there is none of that name.
+    """
+    return _named(name, _RECIPES | {CAPTION_RECIPE.name: CAPTION_RECIPE})
+
+
+def _named(name: str, known: dict[str, Recipe]) -> Recipe:
     base = name.removesuffix(_FLOAT_HEAD)
-    if base not in _RECIPES or (base != name and not _RECIPES[base].integer):
+    plain = known.get(base)
+    if plain is None or (base != name and plain.head != "int8"):
         raise ConfigError(
-            f"recipe: expected one of {', '.join(RECIPES)}, or an integer one with {_FLOAT_HEAD}; "
+            f"recipe: expected one of {', '.join(known)}, or an integer one with {_FLOAT_HEAD}; "
             f"got {name!r}"
+            + (" (that one is for captioning)" if name == CAPTION_RECIPE.name else "")
         )
-    return _RECIPES[base] if base == name else _RECIPES[base].with_float_head()
+    return plain if base == name else plain.with_float_head()
