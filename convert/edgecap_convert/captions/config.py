@@ -136,14 +136,14 @@ class CaptionConfig:
     min_count: int = 5
     longest: int = 18
     validation: float = 0.03
-    views: int = 2
+    views: int = 6
     label_smoothing: float = 0.1
     dropout: float = 0.5
     grid_dropout: float = 0.1
-    tuned_from: str = "block_14_expand"
-    tuned_rate: float = 0.1
+    tuned_from: str = "block_13_expand"
+    tuned_rate: float = 0.2
     average: float = 0.998
-    teach: StageConfig = StageConfig(20, 32, 5, 6e-4, patience=5)
+    teach: StageConfig = StageConfig(28, 32, 5, 6e-4, patience=10)
     qat: StageConfig = StageConfig(1, 32, 5, 5e-5)
     beam: int = 3
     length_penalty: float = 0.7
