@@ -202,6 +202,7 @@ def test_every_recipe_converts_and_tells(told: Told, tmp_path: Path, recipe: str
         assert "logits" not in found["steps"]["each_step"]["tensors"]
         assert found["same_as_float"] > max(0.6, told.parity["same_as_float"])
         assert found["bytes"] < 1.1 * told.parity["bytes"]
+        assert len(model.bundle.golden.outputs["xnnpack"]) == 2 * 6
     floor = 0.5 if recipe == "int8-full" else 0.8
     assert found["same_sentences"] >= floor
     if recipe == "float32":
