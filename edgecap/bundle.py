@@ -3,9 +3,10 @@
     flatbuffer │ zip: edgecap.json  labels.txt  golden.npz  MODEL_CARD.md
 
 TFLite ignores what follows the flatbuffer; zip tools look for their directory at the end. The
-spec holds the SHA-256 of every other part. Reading checks all of them, and the tensor table
-against the spec, before a byte reaches native code: a flipped bit in the weights makes no
-interpreter complain, it only gives other answers.
+spec holds the SHA-256 of every other part. Reading checks all of them, the tables that native code
+follows (:mod:`edgecap.graph_checks`), and the tensors against the spec, before a byte reaches
+native code: a flipped bit in the weights makes no interpreter complain, it only gives other
+answers.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 from edgecap import ziptail
 from edgecap.errors import ModelFileError, SpecError
 from edgecap.flatbuffer import IDENTIFIER, Graph, read_graph
+from edgecap.graph_checks import check_tables
 from edgecap.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ def write_bundle(
       ModelFileError: the flatbuffer is damaged, or the file cannot be written.
     """
     read_graph(model)
+    check_tables(model)
     _check_golden(golden, spec)
     _write_parts(path, model=model, spec=spec, golden=_pack_golden(golden), card=card)
 
@@ -218,9 +221,11 @@ def parse_bundle(data: bytes) -> Bundle:
         raise ModelFileError(f"{LABELS_MEMBER} has other labels than {SPEC_MEMBER}")
     golden = _unpack_golden(members[GOLDEN_MEMBER])
     _check_golden(golden, spec)
+    graph = read_graph(model)
+    check_tables(model)
     return Bundle(
         model=model,
-        graph=read_graph(model),
+        graph=graph,
         spec=spec,
         golden=golden,
         card=_decode(members[CARD_MEMBER], CARD_MEMBER),
