@@ -40,21 +40,31 @@ _LIMIT_S, _MEMORY = 20, 3 << 30
 _FRAMES = 3
 
 
-def answers(path: Path) -> list[bytes]:
-    """Outputs and states of a few frames, byte by byte."""
-    model = edgecap.load(path)
+def answers(path: Path, *, captions: bool) -> list[bytes]:
+    """Outputs and states of a few frames, or words, byte by byte."""
+    model = edgecap.load_captioner(path) if captions else edgecap.load(path)
     size = (model.spec.input.height, model.spec.input.width, 3)
-    states, found = model.initial_states(), []
-    rng = np.random.default_rng(0)
-    for _ in range(_FRAMES):
-        outputs, states = model.infer(rng.integers(0, 256, size, np.uint8), states)
+    pictures = np.random.default_rng(0).integers(0, 256, (_FRAMES, *size), np.uint8)
+    found = []
+    if isinstance(model, edgecap.CaptionModel):
+        assert model.spec.caption is not None
+        scene = model.encode(pictures[0])
+        step = model.step(model.spec.caption.start, scene, scene.states)
+        for _ in pictures:
+            found += [step.logits.tobytes(), *(state.tobytes() for state in step.states)]
+            step = model.step(int(step.logits.argmax()), scene, step.states)
+        return found
+    states = model.initial_states()
+    for picture in pictures:
+        outputs, states = model.infer(picture, states)
         found += [outputs.tobytes(), *(state.tobytes() for state in states)]
     return found
 
 
 def serve(source: Path, *, checked: bool) -> None:
     """In the child: makes and loads what is asked for, a line each."""
-    expected, data = answers(source), source.read_bytes()
+    captions = bundle.read_bundle(source).spec.caption is not None
+    expected, data = answers(source, captions=captions), source.read_bytes()
     if not checked:
         bundle.check_tables = lambda model: None  # type: ignore[assignment]
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
@@ -66,14 +76,14 @@ def serve(source: Path, *, checked: bool) -> None:
             kind, seed = line.rstrip("\n").rsplit(" ", 1)
             path.write_bytes(mutations.mutate(data, kind, int(seed)))
             began = time.perf_counter()
-            told = _outcome(path, expected)
+            told = _outcome(path, expected, captions=captions)
             told["ms"] = (time.perf_counter() - began) * 1e3
             print(json.dumps(told), flush=True)
 
 
-def _outcome(path: Path, expected: list[bytes]) -> dict[str, Any]:
+def _outcome(path: Path, expected: list[bytes], *, captions: bool) -> dict[str, Any]:
     try:
-        found = answers(path)
+        found = answers(path, captions=captions)
     except EdgecapError as error:
         return {"outcome": f"refused: {type(error).__name__}"}
     # What else is raised is what this script looks for.

@@ -37,6 +37,8 @@ SPEC_MEMBER = "edgecap.json"
 LABELS_MEMBER = "labels.txt"
 GOLDEN_MEMBER = "golden.npz"
 CARD_MEMBER = "MODEL_CARD.md"
+#: Of a signed model: the public key and the signature, see :mod:`edgecap.signature`.
+SIGNATURE_MEMBER, SIGNATURE_SIZE = "signature.ed25519", 96
 _MEMBERS = (SPEC_MEMBER, LABELS_MEMBER, GOLDEN_MEMBER, CARD_MEMBER)
 _MODEL = "model"
 
@@ -44,7 +46,7 @@ _METHODS = (ziptail.STORED, ziptail.DEFLATED)
 _MAX_FILE = 1 << 29
 _MAX_MEMBER = 1 << 26
 # The same content gives the same bytes, whenever it is written (the oldest date zip knows).
-_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +74,8 @@ class Bundle:
       spec: the contract; its digests are those of the file it was read from.
       golden: recorded frames and outputs.
       card: the model card, Markdown.
+      spec_digest: SHA-256 of the spec as it stands in the file it was read from.
+      signature: public key and signature; empty if it has none. Nobody has checked it yet.
     """
 
     model: bytes
@@ -79,6 +83,8 @@ class Bundle:
     spec: ModelSpec
     golden: Golden
     card: str
+    spec_digest: str = ""
+    signature: bytes = b""
 
 
 def write_bundle(
@@ -113,7 +119,7 @@ def replace_spec(
       ModelFileError: the source is damaged or has another spec by now, or the path cannot be
         written.
     """
-    data = _read_file(source)
+    data = read_file(source)
     bundle = parse_bundle(data)
     if bundle.spec != expected:
         raise ModelFileError(f"{source} has changed in the meantime; nothing was written")
@@ -139,7 +145,7 @@ def _write_parts(
         for name, data in {SPEC_MEMBER: spec.to_json().encode(), **members}.items():
             # An npz is compressed already.
             method = zipfile.ZIP_STORED if name == GOLDEN_MEMBER else zipfile.ZIP_DEFLATED
-            archive.writestr(zipfile.ZipInfo(name, _ZIP_DATE), data, method)
+            archive.writestr(zipfile.ZipInfo(name, ZIP_DATE), data, method)
     from pathlib import Path
 
     write_atomically(Path(path), buffer.getvalue())
@@ -191,7 +197,7 @@ def read_bundle(path: str | Path) -> Bundle:
       ModelFileError: missing, unreadable, damaged, or no edgecap model.
       SpecError: the spec is malformed.
     """
-    data = _read_file(path)
+    data = read_file(path)
     try:
         return parse_bundle(data)
     except ModelFileError as error:
@@ -204,6 +210,7 @@ def parse_bundle(data: bytes) -> Bundle:
     """Like :func:`read_bundle`, from bytes."""
     try:
         members, model_size = _read_members(data)
+        signature = _read_signature(data)
     except ziptail.NoZipError as error:
         raise ModelFileError(_explain_no_zip(data)) from error
     except ziptail.ZipError as error:
@@ -229,10 +236,17 @@ def parse_bundle(data: bytes) -> Bundle:
         spec=spec,
         golden=golden,
         card=_decode(members[CARD_MEMBER], CARD_MEMBER),
+        spec_digest=_sha256(members[SPEC_MEMBER]),
+        signature=signature,
     )
 
 
-def _read_file(path: str | Path) -> bytes:
+def read_file(path: str | Path) -> bytes:
+    """The bytes of a model file, of a size that one may have.
+
+    Raises:
+      ModelFileError: missing, unreadable, no file, or too large.
+    """
     try:
         # Not through pathlib, which a cold start would wait for.
         status = os.stat(path)  # noqa: PTH116
@@ -261,6 +275,18 @@ def _read_members(data: bytes) -> tuple[dict[str, bytes], int]:
         _check_entry(found[0], name)
         members[name] = ziptail.read(data, found[0])
     return members, min(entry.offset for entry in entries)
+
+
+def _read_signature(data: bytes) -> bytes:
+    found = [entry for entry in ziptail.members(data) if entry.name == SIGNATURE_MEMBER]
+    if not found:
+        return b""
+    if len(found) > 1 or found[0].size != SIGNATURE_SIZE:
+        raise ModelFileError(
+            f"expected one {SIGNATURE_MEMBER} of {SIGNATURE_SIZE} bytes in the zip tail; found "
+            f"{len(found)}, of {found[0].size} bytes. Sign the model again with 'edgecap sign'"
+        )
+    return ziptail.read(data, found[0])
 
 
 def _check_entry(entry: ziptail.Member, name: str) -> None:

@@ -50,6 +50,16 @@ def require_caption_scores(purpose: str) -> tuple[Any, Any, Any]:
     return bleu, rouge, cider
 
 
+def require_ed25519(purpose: str) -> tuple[Any, Any, type[Exception]]:
+    """cryptography's Ed25519 and serialization, and what it raises for a wrong signature; or an
+    error that says how to get them."""
+    primitives = "cryptography.hazmat.primitives"
+    ed25519 = _require(f"{primitives}.asymmetric.ed25519", "cryptography", "sign", purpose)
+    serialization = _require(f"{primitives}.serialization", "cryptography", "sign", purpose)
+    exceptions = _require("cryptography.exceptions", "cryptography", "sign", purpose)
+    return ed25519, serialization, exceptions.InvalidSignature
+
+
 def require_picamera2(purpose: str) -> Any:
     """The Raspberry Pi's camera package, or an error that says how to get it."""
     return _of_the_pi("picamera2", purpose)

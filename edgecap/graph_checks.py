@@ -31,6 +31,9 @@ _MAX_RANK, _MAX_SUBGRAPHS = 6, 2
 _MAX_TENSOR, _MAX_COMPUTED = 1 << 26, 1 << 28
 _MAX_STRIDE = 1 << 10
 _ACTIVATIONS = range(6)
+#: Of the step of what is computed to the step of the result. Kernels shift by its power of two, and
+#: abort above 2^30; of trained layers it is below 1.
+_MAX_RATIO = 1 << 20
 
 
 class _Kind(NamedTuple):
@@ -54,10 +57,11 @@ _OPERATORS = {
     0: _Kind("ADD", _TWO, 11),
     1: _Kind("AVERAGE_POOL_2D", _ONE, 5, needed=True),
     2: _Kind("CONCATENATION", _MANY, 10, needed=True),
-    3: _Kind("CONV_2D", range(2, 4), 1, needed=True, optional=2),
-    4: _Kind("DEPTHWISE_CONV_2D", range(2, 4), 2, needed=True, optional=2),
+    # Kernels read the bias of a convolution without asking whether it is there.
+    3: _Kind("CONV_2D", range(3, 4), 1, needed=True),
+    4: _Kind("DEPTHWISE_CONV_2D", range(3, 4), 2, needed=True),
     6: _Kind("DEQUANTIZE", _ONE, 38),
-    9: _Kind("FULLY_CONNECTED", range(2, 4), 8, needed=True, optional=2),
+    9: _Kind("FULLY_CONNECTED", range(3, 4), 8, needed=True, optional=2),
     14: _Kind("LOGISTIC", _ONE, 0),
     17: _Kind("MAX_POOL_2D", _ONE, 5, needed=True),
     18: _Kind("MUL", _TWO, 21),
@@ -103,6 +107,8 @@ class _Tensor(NamedTuple):
     constant: bool
     #: Where a constant's bytes begin.
     start: int
+    #: Smallest and largest; 1 and 1 of what is not quantised.
+    scales: tuple[float, float]
 
     @property
     def items(self) -> int:
@@ -145,17 +151,15 @@ def _check_model(data: bytes, model: dict[str, Any]) -> None:
         f"expected at most {_MAX_SUBGRAPHS} subgraphs; found {len(subgraphs)}",
     )
     computed = 0
-    sizes = []
     for subgraph in subgraphs:
         tensors = [
             _check_tensor(index, tensor, buffers)
             for index, tensor in enumerate(subgraph.get("tensors", ()))
         ]
-        sizes.append(len(tensors))
         computed += sum(_bytes(tensor) for tensor in tensors if not tensor.constant)
         _check_subgraph(data, subgraph, tensors, kinds)
     _require(computed <= _MAX_COMPUTED, f"its tensors take {computed} bytes")
-    _check_signatures(model.get("signatures", ()), sizes)
+    _check_signatures(model.get("signatures", ()), subgraphs)
 
 
 def _operator_kind(code: dict[str, Any]) -> _Kind:
@@ -208,7 +212,7 @@ def _check_tensor(index: int, table: dict[str, Any], buffers: list[tuple[int, in
             0 <= along < len(shape) and shape[along] == len(scales),
             f"{what} of shape {shape} has {len(scales)} scales along dimension {along}",
         )
-    return _Tensor(shape, dtype, held > 0, start)
+    return _Tensor(shape, dtype, held > 0, start, (min(scales, default=1), max(scales, default=1)))
 
 
 def _check_subgraph(
@@ -248,7 +252,9 @@ def _check_subgraph(
         _require(not operator.get("intermediates"), f"{what} has intermediate tensors")
         _check_options(what, kind, operator)
         ins = [tensors[index] for index in read if index >= 0]
-        _check_shapes(what, kind, ins, [tensors[index] for index in written])
+        outs = [tensors[index] for index in written]
+        _check_shapes(what, kind, ins, outs)
+        _check_scales(what, ins, outs)
         _check_values(what, kind, operator.get("options", {}), ins, data)
     for index in table.get("outputs", ()):
         _require(index in known, f"an output names tensor {index}, which is never computed")
@@ -263,6 +269,11 @@ def _check_options(what: str, kind: _Kind, operator: dict[str, Any]) -> None:
         f"{what} needs {expected} options",
     )
     options = options or {}
+    written = len(operator.get("outputs", ()))
+    _require(
+        kind.name != "SPLIT" or options.get("splits", 0) == written,
+        f"{what} splits into {options.get('splits', 0)} and has {written} outputs",
+    )
     _require(options.get("activation", 0) in _ACTIVATIONS, f"{what} has an unknown activation")
     _require(options.get("padding", 0) in (0, 1), f"{what} has an unknown padding")
     _require(not options.get("weights_format"), f"{what} has shuffled weights")
@@ -337,6 +348,17 @@ _PLACES = {
 }
 
 
+def _check_scales(what: str, ins: list[_Tensor], outs: list[_Tensor]) -> None:
+    largest = math.prod(tensor.scales[1] for tensor in ins[:2])
+    largest = max(largest, *(tensor.scales[1] for tensor in ins))
+    for tensor in outs:
+        if tensor.dtype in _QUANTIZED:
+            _require(
+                largest <= _MAX_RATIO * tensor.scales[0],
+                f"{what} gives a scale of {tensor.scales[0]:g} from {largest:g}",
+            )
+
+
 def _check_values(
     what: str, kind: _Kind, options: dict[str, Any], ins: Sequence[_Tensor], data: bytes
 ) -> None:
@@ -368,21 +390,27 @@ def _check_values(
         _require(-rank <= options["axis"] < rank, f"{what} has axis {options['axis']}")
 
 
-def _check_signatures(signatures: Sequence[dict[str, Any]], sizes: list[int]) -> None:
+def _check_signatures(
+    signatures: Sequence[dict[str, Any]], subgraphs: Sequence[dict[str, Any]]
+) -> None:
+    """Each names all that its subgraph takes and gives: other tensors share their memory."""
     seen: set[Any] = set()
     for signature in signatures:
-        key, subgraph = signature.get("key", ""), signature.get("subgraph", 0)
+        key, number = signature.get("key", ""), signature.get("subgraph", 0)
+        what = f"signature {key[:60]!r}"
         _require(
-            subgraph < len(sizes) and subgraph not in seen and key not in seen,
-            f"signature {key[:60]!r} names subgraph {subgraph}, or is there twice",
+            number < len(subgraphs) and number not in seen and key not in seen,
+            f"{what} names subgraph {number}, or is there twice",
         )
-        seen |= {key, subgraph}
+        seen |= {key, number}
         for side in ("inputs", "outputs"):
             entries = signature.get(side, ())
-            for entry in entries:
-                index = entry.get("tensor", 0)
-                _require(index < sizes[subgraph], f"signature {key[:60]!r} names tensor {index}")
+            indices = {entry.get("tensor", 0) for entry in entries}
+            _require(
+                indices == set(subgraphs[number].get(side, ())),
+                f"{what} names other {side} than subgraph {number} has",
+            )
             _require(
                 len({entry.get("name", "") for entry in entries}) == len(entries),
-                f"signature {key[:60]!r} has a name twice among its {side}",
+                f"{what} has a name twice among its {side}",
             )

@@ -97,7 +97,7 @@ def open_interpreter(
             interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise BackendError(f"{name} cannot run this model: {error}") from error
-    return interpreter, Backend(name, _version(name), kernels, threads)
+    return interpreter, Backend(name, version(name), kernels, threads)
 
 
 def available_backends() -> list[str]:
@@ -134,7 +134,8 @@ def _find(name: str) -> bool:
     return importlib.util.find_spec(_BACKENDS[name].partition(".")[0]) is not None
 
 
-def _version(name: str) -> str:
+def version(name: str) -> str:
+    """Of a backend that :func:`import_backend` has imported."""
     # Not by importlib.metadata, which takes a tenth of the time in which all else is imported.
     package = sys.modules[_BACKENDS[name].partition(".")[0]]
     return str(getattr(package, "__version__", "(version unknown)"))

@@ -133,6 +133,17 @@ def custom(model: Any) -> None:
     operator(model, "CONV_2D").customOptions = np.zeros(8, np.uint8)
 
 
+def no_bias(model: Any) -> None:
+    conv = operator(model, "CONV_2D")
+    conv.inputs = conv.inputs[:2]
+
+
+def other_output(model: Any) -> None:
+    """The signature's output is then no longer kept apart from what else is computed."""
+    graph = model.subgraphs[0]
+    graph.outputs = np.array([operator(model, "ADD").outputs[0], *graph.outputs[1:]], INT32)
+
+
 def no_outputs(model: Any) -> None:
     operator(model, "SPLIT").outputs = np.zeros(0, INT32)
 
@@ -189,6 +200,11 @@ HOSTILE: dict[str, tuple[Callable[[Any], None], str]] = {
         lambda m: options(m, "ADD", fusedActivationFunction=100),
         "unknown activation",
     ),
+    "bias-none": (no_bias, "CONV_2D, has 2 inputs"),
+    "output-other": (other_output, "names other outputs than subgraph 0 has"),
+    "scale-huge": (lambda m: scales(m, "ADD", [3e38]), "gives a scale of"),
+    "splits-many": (lambda m: options(m, "SPLIT", numSplits=255), "splits into 255"),
+    "splits-negative": (lambda m: options(m, "SPLIT", numSplits=-1), "splits into -1"),
     "axis": (lambda m: constant(m, "SPLIT", 0, [1 << 20]), "has axis"),
     "options-none": (no_options, "needs Conv2D options"),
     "options-other": (others_options, "needs Conv2D options"),

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgecap.bundle import Bundle, read_bundle
+from edgecap.bundle import Bundle
 from edgecap.captioning.contract import ENCODE, bind_captions
 from edgecap.captioning.search import Hypothesis, SearchSettings, log_softmax, search
 from edgecap.interpreter import DEFAULT_KERNELS, Backend, open_interpreter
+from edgecap.opening import open_bundle
 from edgecap.preprocess import Image, Preprocessor
 from edgecap.quantization import dequantize, quantize, reset_value
 from edgecap.spec import ModelSpec
@@ -297,16 +298,19 @@ def load_captioner(
     threads: int = 1,
     kernels: str = DEFAULT_KERNELS,
     backend: str | None = None,
+    probe: bool = False,
+    public_key: str | Path | None = None,
 ) -> CaptionModel:
     """Loads and verifies a captioning model.
 
     Args:
       path: a ``.tflite`` made by ``edgecap convert`` of a captioning run.
-      threads, kernels, backend: see :func:`edgecap.load`.
+      threads, kernels, backend, probe, public_key: see :func:`edgecap.load`.
 
     Raises:
       ModelFileError: missing, unreadable, damaged, or no edgecap model.
       SpecError: the spec is malformed, does not fit the graphs, or is for no captions.
-      BackendError: no TFLite runtime is installed, or it refuses the model.
+      BackendError, SignatureError: see :func:`edgecap.load`.
     """
-    return CaptionModel(read_bundle(path), threads=threads, kernels=kernels, backend=backend)
+    runtime: dict[str, Any] = {"threads": threads, "kernels": kernels, "backend": backend}
+    return CaptionModel(open_bundle(path, public_key=public_key, probe=probe, **runtime), **runtime)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from edgecap.cli.common import json_option, print_json, runtime_options
+from edgecap.cli.common import json_option, print_json, runtime_options, signature_option
 
 
 @click.command("caption", short_help="Tell pictures in a sentence each.")
@@ -28,6 +28,7 @@ from edgecap.cli.common import json_option, print_json, runtime_options
 )
 @json_option
 @runtime_options
+@signature_option
 def command(
     model: str,
     images: tuple[str, ...],
@@ -52,7 +53,7 @@ def command(
     from edgecap.errors import DataError
     from edgecap.images import read_image
 
-    loaded = edgecap.load_captioner(resolve_model(model), **runtime)
+    loaded = edgecap.load_captioner(resolve_model(model), probe=True, **runtime)
     if attention is not None:
         try:
             attention.mkdir(parents=True, exist_ok=True)

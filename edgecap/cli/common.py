@@ -18,6 +18,15 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
+signature_option = click.option(
+    "--require-signature",
+    "public_key",
+    type=click.Path(),
+    metavar="PUBLIC.pem",
+    help="Take only a model that was signed with this key's private one ('edgecap sign').",
+)
+
+
 def runtime_options(function: _F) -> _F:
     """Which kernels compute, in how many threads."""
     from edgecap.interpreter import BACKENDS, DEFAULT_KERNELS, KERNELS

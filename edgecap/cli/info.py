@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecap.cli.common import json_option, print_json, table
+from edgecap.cli.common import json_option, print_json, signature_option, table
 
 if TYPE_CHECKING:
     from edgecap.bundle import Bundle
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.option("--card", is_flag=True, help="Show the model card instead.")
 @json_option
-def command(model: str, card: bool, as_json: bool) -> None:
+@signature_option
+def command(model: str, card: bool, as_json: bool, public_key: str | None) -> None:
     """Show what is inside MODEL, without running it.
 
     \b
@@ -27,13 +28,13 @@ def command(model: str, card: bool, as_json: bool) -> None:
       edgecap info demo --card
     """
     from edgecap.assets import resolve_model
-    from edgecap.bundle import read_bundle
     from edgecap.captioning.contract import ENCODE_SUBGRAPH, bind_captions
     from edgecap.contract import bind
     from edgecap.flatbuffer import read_graph
+    from edgecap.opening import open_bundle
 
     path = resolve_model(model)
-    bundle = read_bundle(path)
+    bundle = open_bundle(path, public_key=public_key)
     operators = bundle.graph.operator_counts()
     if bundle.spec.caption is not None:
         bind_captions(bundle)
