@@ -226,7 +226,7 @@ def parse_bundle(data: bytes) -> Bundle:
     labels = tuple(_decode(members[LABELS_MEMBER], LABELS_MEMBER).splitlines())
     if labels != spec.labels:
         raise ModelFileError(f"{LABELS_MEMBER} has other labels than {SPEC_MEMBER}")
-    golden = _unpack_golden(members[GOLDEN_MEMBER])
+    golden = unpack_golden(members[GOLDEN_MEMBER])
     _check_golden(golden, spec)
     graph = read_graph(model)
     check_tables(model)
@@ -321,7 +321,7 @@ def _pack_golden(golden: Golden) -> bytes:
     return buffer.getvalue()
 
 
-def _unpack_golden(data: bytes) -> Golden:
+def unpack_golden(data: bytes) -> Golden:
     """Reads what :func:`_pack_golden` wrote, and nothing else that NumPy would open."""
     arrays: dict[str, npt.NDArray[Any]] = {}
     try:
