@@ -36,7 +36,7 @@ from edgecap.assets import resolve_model
 from edgecap.errors import EdgecapError
 
 _CHILD = "--child"
-_LIMIT_S, _MEMORY = 20, 3 << 30
+_MEMORY = 3 << 30
 _FRAMES = 3
 
 
@@ -144,13 +144,13 @@ class _Worker:
         self.process.wait()
 
 
-def attack(arguments: argparse.Namespace) -> tuple[dict[str, Counter[str]], list[Any], list[float]]:
-    """Outcomes by class, the findings, and the milliseconds of each load."""
+def attack(arguments: argparse.Namespace) -> tuple[dict[str, Counter[str]], list[Any], list[Any]]:
+    """Outcomes by class, the findings, and of each load the milliseconds, class and seed."""
     kinds = list(mutations.KINDS)
     # In turn, so that a run that is cut short has seen all classes alike.
     jobs = iter([(kinds[n % len(kinds)], n // len(kinds)) for n in range(arguments.count)])
     outcomes: dict[str, Counter[str]] = {kind: Counter() for kind in kinds}
-    findings, took_ms = [], []
+    findings, took = [], []
     with selectors.DefaultSelector() as selector:
 
         def next_job(worker: _Worker) -> None:
@@ -168,17 +168,18 @@ def attack(arguments: argparse.Namespace) -> tuple[dict[str, Counter[str]], list
             now = time.monotonic()
             for key in list(selector.get_map().values()):
                 worker = key.data
-                late = now - worker.asked_s > _LIMIT_S
+                late = now - worker.asked_s > arguments.limit_s
                 if worker not in ready and not late:
                     continue
                 selector.unregister(key.fileobj)
                 told = worker.answer() if worker in ready else worker.overdue()
                 outcomes[worker.kind][told["outcome"]] += 1
-                took_ms.append(told["ms"])
+                took.append((round(told["ms"], 1), worker.kind, worker.seed))
                 if _is_bad(worker.kind, told["outcome"]):
                     findings.append([worker.kind, worker.seed, told["outcome"], told.get("told")])
+                    print(*findings[-1], file=sys.stderr)
                 next_job(worker)
-    return outcomes, findings, took_ms
+    return outcomes, findings, took
 
 
 def _is_bad(kind: str, outcome: str) -> bool:
@@ -191,6 +192,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10000)
     parser.add_argument("--model", type=Path, default=resolve_model("demo"))
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--limit-s", type=float, default=20.0, help="for each, on the clock")
     parser.add_argument("--without-table-checks", action="store_true", help="to see what they do")
     parser.add_argument(_CHILD, type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -200,19 +202,20 @@ def main() -> None:
     if arguments.count < 1 or arguments.workers < 1:
         parser.error("--count and --workers: expected 1 or more")
     began = time.perf_counter()
-    outcomes, findings, took_ms = attack(arguments)
+    outcomes, findings, took = attack(arguments)
+    took.sort(reverse=True)
     total = sum(outcomes.values(), Counter())
     result = {
         "model": arguments.model.name,
         "mutants": total.total(),
-        "limit_s": _LIMIT_S,
+        "limit_s": arguments.limit_s,
         "memory_bytes": _MEMORY,
         "outcomes": {name: total[name] for name in sorted(total)},
         "by_class": {kind: dict(sorted(found.items())) for kind, found in outcomes.items()},
         "forged_classes": mutations.FORGED,
         "load_ms": {
-            "median": round(float(np.median(took_ms)), 2),
-            "largest": round(max(took_ms), 1),
+            "median": round(float(np.median([ms for ms, *_ in took])), 2),
+            "largest": took[:5],
         },
         "seconds": round(time.perf_counter() - began, 1),
         "findings": findings[:100],
