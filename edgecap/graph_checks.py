@@ -53,7 +53,7 @@ class _Kind(NamedTuple):
 
 _ONE, _TWO, _MANY = range(1, 2), range(2, 3), range(1, 65)
 #: The operators that edgecap's converters emit, by their number in the schema.
-_OPERATORS = {
+OPERATORS = {
     0: _Kind("ADD", _TWO, 11),
     1: _Kind("AVERAGE_POOL_2D", _ONE, 5, needed=True),
     2: _Kind("CONCATENATION", _MANY, 10, needed=True),
@@ -75,18 +75,27 @@ _OPERATORS = {
     39: _Kind("TRANSPOSE", _TWO, 26),
     40: _Kind("MEAN", _TWO, 27, needed=True),
     41: _Kind("SUB", _TWO, 28),
+    42: _Kind("DIV", _TWO, 29),
     43: _Kind("SQUEEZE", _ONE, 30),
     45: _Kind("STRIDED_SLICE", range(4, 5), 32, needed=True),
     49: _Kind("SPLIT", _TWO, 35, needed=True, outputs=_MANY),
     53: _Kind("CAST", _ONE, 37),
     55: _Kind("MAXIMUM", _TWO, 39),
     57: _Kind("MINIMUM", _TWO, 39),
+    60: _Kind("PADV2", range(3, 4), 43),
     65: _Kind("SLICE", range(3, 4), 48),
+    70: _Kind("EXPAND_DIMS", _TWO, 52),
+    74: _Kind("SUM", _TWO, 27, needed=True),
+    82: _Kind("REDUCE_MAX", _TWO, 27, needed=True),
+    83: _Kind("PACK", _MANY, 59, needed=True),
+    101: _Kind("ABS", _ONE, 78),
     114: _Kind("QUANTIZE", _ONE, 89),
     117: _Kind("HARD_SWISH", _ONE, 91),
     126: _Kind("BATCH_MATMUL", _TWO, 101, needed=True),
+    130: _Kind("BROADCAST_TO", _TWO, 104),
 }
 _SAME_SHAPE = {
+    "ABS",
     "DEQUANTIZE",
     "LOGISTIC",
     "RELU",
@@ -97,8 +106,8 @@ _SAME_SHAPE = {
     "QUANTIZE",
     "HARD_SWISH",
 }
-_BROADCAST = {"ADD", "MUL", "SUB", "MAXIMUM", "MINIMUM"}
-_SAME_COUNT = {"RESHAPE", "TRANSPOSE", "SQUEEZE"}
+_BROADCAST = {"ADD", "DIV", "MUL", "SUB", "MAXIMUM", "MINIMUM"}
+_SAME_COUNT = {"EXPAND_DIMS", "RESHAPE", "TRANSPOSE", "SQUEEZE"}
 
 
 class _Tensor(NamedTuple):
@@ -164,7 +173,7 @@ def _check_model(data: bytes, model: dict[str, Any]) -> None:
 
 def _operator_kind(code: dict[str, Any]) -> _Kind:
     number = max(code.get("deprecated", 0), code.get("builtin", 0))
-    kind = _OPERATORS.get(number)
+    kind = OPERATORS.get(number)
     if kind is None:
         raise TableError(f"operator {number} of the schema is not one that edgecap emits")
     return kind
@@ -274,6 +283,10 @@ def _check_options(what: str, kind: _Kind, operator: dict[str, Any]) -> None:
         kind.name != "SPLIT" or options.get("splits", 0) == written,
         f"{what} splits into {options.get('splits', 0)} and has {written} outputs",
     )
+    _require(
+        kind.name != "PACK" or options.get("count", 0) == len(operator.get("inputs", ())),
+        f"{what} packs {options.get('count', 0)} tensors, which are not its inputs",
+    )
     _require(options.get("activation", 0) in _ACTIVATIONS, f"{what} has an unknown activation")
     _require(options.get("padding", 0) in (0, 1), f"{what} has an unknown padding")
     _require(not options.get("weights_format"), f"{what} has shuffled weights")
@@ -338,12 +351,17 @@ def _broadcast(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...] 
 
 # Which input of an operator says where: it must be known before anything runs.
 _PLACES = {
+    "BROADCAST_TO": (1,),
+    "EXPAND_DIMS": (1,),
     "MEAN": (1,),
     "PAD": (1,),
+    "PADV2": (1,),
+    "REDUCE_MAX": (1,),
     "RESHAPE": (1,),
     "SLICE": (1, 2),
     "SPLIT": (0,),
     "STRIDED_SLICE": (1, 2, 3),
+    "SUM": (1,),
     "TRANSPOSE": (1,),
 }
 
@@ -377,7 +395,7 @@ def _check_values(
             or kind.name in ("SLICE", "STRIDED_SLICE"),
             f"{what} has sizes {values}",
         )
-        if kind.name in ("MEAN", "SPLIT"):
+        if kind.name in ("MEAN", "REDUCE_MAX", "SPLIT", "SUM"):
             rank = len(ins[1 - place].shape)
             _require(all(-rank <= axis < rank for axis in values), f"{what} has axis {values}")
         if kind.name == "STRIDED_SLICE":
@@ -386,7 +404,8 @@ def _check_values(
         if kind.name == "TRANSPOSE":
             _require(sorted(values) == list(range(len(ins[0].shape))), f"{what} has axes {values}")
     if "axis" in options:
-        rank = len(ins[0].shape)
+        # A pack adds a dimension.
+        rank = len(ins[0].shape) + (kind.name == "PACK")
         _require(-rank <= options["axis"] < rank, f"{what} has axis {options['axis']}")
 
 

@@ -136,6 +136,7 @@ OPTIONS: dict[int, tuple[str, Fields]] = {
     26: ("Transpose", {}),
     27: ("Reducer", {0: ("keep", "B")}),
     28: ("Sub", {0: _ACTIVATION, 1: ("power_of_two", "B")}),
+    29: ("Div", {0: _ACTIVATION}),
     30: ("Squeeze", {0: ("dimensions", "*i")}),
     32: (
         "StridedSlice",
@@ -152,10 +153,15 @@ OPTIONS: dict[int, tuple[str, Fields]] = {
     37: ("Cast", {0: ("from", "b"), 1: ("to", "b")}),
     38: ("Dequantize", {}),
     39: ("MaximumMinimum", {}),
+    43: ("PadV2", {}),
     48: ("Slice", {}),
+    52: ("ExpandDims", {}),
+    59: ("Pack", {0: ("count", "i"), 1: ("axis", "i")}),
+    78: ("Abs", {}),
     89: ("Quantize", {}),
     91: ("HardSwish", {}),
     101: ("BatchMatMul", {0: ("adjoint_x", "B"), 1: ("adjoint_y", "B"), 2: ("asymmetric", "B")}),
+    104: ("BroadcastTo", {}),
 }
 
 # Tables can be pointed at many times, so a small file can claim to hold very many. The largest

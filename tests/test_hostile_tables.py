@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgecap import graph_checks
 from edgecap.bundle import parse_bundle, write_bundle
 from edgecap.errors import EdgecapError, ModelFileError, SpecError
 from edgecap.flatbuffer import read_graph
 from edgecap.graph_checks import check_tables
+from edgecap.schema import OPTIONS
 from edgecap.streaming import StreamingModel
 from tests.handmade import model as handmade
 
@@ -213,6 +215,14 @@ HOSTILE: dict[str, tuple[Callable[[Any], None], str]] = {
     "signature-twice": (twice, "is there twice"),
     "subgraphs": (third_subgraph, "expected at most 2 subgraphs; found 3"),
 }
+
+
+def test_operators_and_their_options_have_the_schemas_numbers() -> None:
+    numbers = vars(schema.BuiltinOperator)
+    options = {number: name for name, number in vars(schema.BuiltinOptions).items()}
+    for number, kind in graph_checks.OPERATORS.items():
+        assert numbers[kind.name] == number
+        assert not kind.options or options[kind.options] == f"{OPTIONS[kind.options][0]}Options"
 
 
 def test_what_the_schemas_own_writer_makes_of_it_is_accepted(objects: Any) -> None:
