@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+import edgecap
 from edgecap import graph_checks
 from edgecap.bundle import parse_bundle, write_bundle
-from edgecap.errors import EdgecapError, ModelFileError, SpecError
+from edgecap.captioning import CaptionModel
+from edgecap.errors import BackendError, EdgecapError, ModelFileError, SpecError
 from edgecap.flatbuffer import read_graph
 from edgecap.graph_checks import check_tables
 from edgecap.schema import OPTIONS
+from edgecap.steps import WholeStep
 from edgecap.streaming import StreamingModel
 from tests.handmade import model as handmade
 
@@ -273,6 +276,33 @@ def test_shapes_that_the_operators_do_not_give_are_refused(tmp_path: Path) -> No
     hostile = dataclasses.replace(bundle, model=data, graph=read_graph(data))
     with pytest.raises(SpecError, match=r"the file says \(1, 4, 3\), its operators give"):
         StreamingModel(hostile)
+
+
+class _Refusing:
+    """An interpreter that finds out late that it cannot run a model, as XNNPACK does."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("invoke", "get_signature_runner"):
+            raise RuntimeError("XNNPack delegate failed to prepare")
+        return lambda *_: None
+
+
+def test_a_runtime_that_refuses_at_the_first_step_is_a_backend_error(demo_path: Path) -> None:
+    model = edgecap.load(demo_path)
+    assert isinstance(model._step, WholeStep)
+    model._step.interpreter = _Refusing()
+    size = (model.spec.input.height, model.spec.input.width, 3)
+    with pytest.raises(BackendError, match="cannot run this model: XNNPack delegate failed"):
+        model.stream().step(np.zeros(size, np.uint8))
+
+
+def test_a_runtime_that_refuses_an_encoder_of_captions_is_a_backend_error(
+    demo_model: StreamingModel,
+) -> None:
+    model = CaptionModel.__new__(CaptionModel)
+    model._interpreter, model._backend = _Refusing(), demo_model.backend
+    with pytest.raises(BackendError, match="cannot run this model: XNNPack delegate failed"):
+        model._run_encode({})
 
 
 def test_such_a_file_is_neither_written_nor_read(

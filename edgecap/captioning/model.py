@@ -13,6 +13,7 @@ import numpy as np
 from edgecap.bundle import Bundle
 from edgecap.captioning.contract import ENCODE, bind_captions
 from edgecap.captioning.search import Hypothesis, SearchSettings, log_softmax, search
+from edgecap.errors import BackendError
 from edgecap.interpreter import DEFAULT_KERNELS, Backend, open_interpreter
 from edgecap.opening import open_bundle
 from edgecap.preprocess import Image, Preprocessor
@@ -173,8 +174,15 @@ class CaptionModel:
         interpreter: Any = self._interpreter
         # Made anew each time, and the results copied: while a runner or a view of its results is
         # alive, the interpreter refuses to invoke the steps.
-        runner = interpreter.get_signature_runner(ENCODE)
-        return {name: np.array(value) for name, value in runner(**given).items()}
+        try:
+            runner = interpreter.get_signature_runner(ENCODE)
+            return {name: np.array(value) for name, value in runner(**given).items()}
+        except (RuntimeError, ValueError) as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: Exception) -> BackendError:
+        """Signatures are prepared when they first run, not when the file is opened."""
+        return BackendError(f"{self._backend.name} cannot run this model: {error}")
 
     def step(self, word: int, scene: Scene, states: Arrays) -> Step:
         """What may follow a word.
@@ -195,7 +203,10 @@ class CaptionModel:
                 interpreter.set_tensor(index, value)
             for index, value in zip(tensors.states_in, states, strict=True):
                 interpreter.set_tensor(index, value)
-            interpreter.invoke()
+            try:
+                interpreter.invoke()
+            except RuntimeError as error:
+                raise self._refused(error) from error
             return Step(
                 interpreter.get_tensor(tensors.logits)[0],
                 tuple([interpreter.get_tensor(index) for index in tensors.states_out]),
