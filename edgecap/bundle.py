@@ -24,7 +24,7 @@ import numpy as np
 
 from edgecap import ziptail
 from edgecap.errors import ModelFileError, SpecError
-from edgecap.flatbuffer import IDENTIFIER, Graph, read_graph
+from edgecap.flatbuffer import IDENTIFIER, Graph
 from edgecap.graph_checks import check_tables
 from edgecap.spec import ModelSpec
 
@@ -99,7 +99,6 @@ def write_bundle(
     Raises:
       ModelFileError: the flatbuffer is damaged, or the file cannot be written.
     """
-    read_graph(model)
     check_tables(model)
     _check_golden(golden, spec)
     _write_parts(path, model=model, spec=spec, golden=_pack_golden(golden), card=card)
@@ -228,11 +227,9 @@ def parse_bundle(data: bytes) -> Bundle:
         raise ModelFileError(f"{LABELS_MEMBER} has other labels than {SPEC_MEMBER}")
     golden = unpack_golden(members[GOLDEN_MEMBER])
     _check_golden(golden, spec)
-    graph = read_graph(model)
-    check_tables(model)
     return Bundle(
         model=model,
-        graph=graph,
+        graph=check_tables(model),
         spec=spec,
         golden=golden,
         card=_decode(members[CARD_MEMBER], CARD_MEMBER),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgecap.assets import is_packaged
 from edgecap.bundle import Bundle, read_bundle
 from edgecap.interpreter import DEFAULT_KERNELS
 
@@ -39,7 +38,7 @@ def open_bundle(
         from edgecap.signature import require_signature
 
         require_signature(path, bundle, public_key)
-    if probe and not is_packaged(path):
+    if probe:
         from edgecap.probe import probe_once
 
         probe_once(path, bundle, threads=threads, kernels=kernels, backend=backend)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecap import errors
+from edgecap.assets import is_packaged
 from edgecap.errors import BackendError, EdgecapError, ModelFileError
 from edgecap.interpreter import DEFAULT_KERNELS, import_backend, version
 
@@ -119,13 +120,15 @@ def probe_once(
     kernels: str = DEFAULT_KERNELS,
     backend: str | None = None,
 ) -> None:
-    """Like :func:`probe`, unless the model is known to this runtime on this machine.
+    """Like :func:`probe`, unless the model is known to this runtime on this machine, or packaged.
 
     Whether its outputs are the recorded ones is not asked: that is for ``edgecap verify``.
 
     Raises:
       BackendError, ModelFileError, SpecError: see :func:`probe`.
     """
+    if is_packaged(path):
+        return
     _, name = import_backend(backend)
     mark = _folder() / f"{bundle.spec.digests['model']}-{name}-{version(name)}-{kernels}"
     if mark.exists():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import struct
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 #: A kind of field: a scalar's struct format; ``*`` and one for a vector of them; ``bytes`` for
@@ -175,18 +176,31 @@ class TableError(ValueError):
     """A table that native code must not follow; says which and why."""
 
 
+def require(holds: bool, message: str, *values: Any) -> None:
+    """Raises ``TableError`` unless something holds; the message is put together only then."""
+    if not holds:
+        raise TableError(message.format(*values))
+
+
+class _Field(NamedTuple):
+    """One that is there: ``unpack`` its own bytes, or ``read`` what its offset leads to."""
+
+    name: str
+    offset: int
+    unpack: Callable[[bytes, int], tuple[Any, ...]] | None
+    read: Callable[[int], Any] | None
+
+
 class _Layout(NamedTuple):
     """What a vtable says of one kind of table."""
 
     size: int
-    #: Name, kind and offset from the table's begin, of each field that is there.
-    fields: tuple[tuple[str, str, int], ...]
+    fields: tuple[_Field, ...]
 
 
 @functools.cache
-def _size(kind: str) -> int:
-    """Of a field inside its table; all but scalars are offsets of four bytes."""
-    return struct.calcsize(f"<{kind}") if len(kind) == 1 else 4
+def _scalar(kind: str) -> struct.Struct:
+    return struct.Struct(f"<{kind}")
 
 
 class SchemaReader:
@@ -204,20 +218,16 @@ class SchemaReader:
         Raises:
           TableError: a table leaves the file, or holds what edgecap does not know.
         """
-        return self._table("Model", self._follow(0))
-
-    def _follow(self, at: int) -> int:
-        """Where an offset at a position leads."""
-        if not 0 <= at <= len(self._data) - 4:
-            raise TableError(f"an offset at {at} lies outside the file")
-        return at + int(_UINT32(self._data, at)[0])
+        if len(self._data) < 4:
+            raise TableError("it has no table")
+        return self._table("Model", _UINT32(self._data, 0)[0])
 
     def _table(self, name: str, at: int, fields: Fields | None = None) -> dict[str, Any]:
         self._tables_left -= 1
         if self._tables_left < 0:
             raise TableError(f"it has more than {_MAX_TABLES} tables")
         data = self._data
-        if at % 4 or not 0 <= at <= len(data) - 4:
+        if at % 4 or at > len(data) - 4:
             raise TableError(f"{name}: a table at {at} leaves the file")
         vtable = at - _INT32(data, at)[0]
         layout = self._layouts.get((vtable, name))
@@ -227,13 +237,16 @@ class SchemaReader:
         if at + layout.size > len(data):
             raise TableError(f"{name}: a table at {at} leaves the file")
         found: dict[str, Any] = {}
-        for field, kind, offset in layout.fields:
-            if len(kind) == 1:
-                (found[field],) = struct.unpack_from(f"<{kind}", data, at + offset)
-            elif kind == "options":
-                found[field] = self._options(found.get("options_type", 0), at + offset)
+        for field, offset, unpack, read in layout.fields:
+            # Inside of the table, which lies inside of the file.
+            place = at + offset
+            if unpack is not None:
+                found[field] = unpack(data, place)[0]
+            elif read is not None:
+                found[field] = read(place + _UINT32(data, place)[0])
             else:
-                found[field] = self._read(kind, self._follow(at + offset))
+                options = found.get("options_type", 0)
+                found[field] = self._options(options, place + _UINT32(data, place)[0])
         return found
 
     def _layout(self, name: str, vtable: int, known: Fields) -> _Layout:
@@ -250,48 +263,65 @@ class SchemaReader:
             if slot not in known:
                 raise TableError(f"{name}: it has a field {slot}, which edgecap does not know")
             field, kind = known[slot]
-            if offset < 4 or offset + _size(kind) > size or offset % min(_size(kind), 4):
+            scalar = _scalar(kind) if len(kind) == 1 else None
+            # All but scalars are offsets of four bytes.
+            field_size = 4 if scalar is None else scalar.size
+            if offset < 4 or offset + field_size > size or offset % min(field_size, 4):
                 raise TableError(f"{name}: its field {field!r} lies outside of it")
-            fields.append((field, kind, offset))
+            unpack = None if scalar is None else scalar.unpack_from
+            fields.append(_Field(field, offset, unpack, None if unpack else self._reader(kind)))
         return _Layout(size, tuple(fields))
 
-    def _read(self, kind: str, at: int) -> Any:
+    def _reader(self, kind: str) -> Callable[[int], Any] | None:
+        """What reads a kind of field from where it begins; ``None`` of options."""
+        if kind == "options":
+            return None
         if kind == "text":
-            start, length = self._vector(at, 1)
-            # Native code reads on to the zero byte.
-            if start + length >= len(self._data) or self._data[start + length]:
-                raise TableError(f"a text at {at} does not end")
-            try:
-                return self._data[start : start + length].decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise TableError(f"a text at {at} is not UTF-8") from error
+            return self._text
         if kind == "bytes":
-            return self._vector(at, 1)
+            return functools.partial(self._vector, 1)
         if kind[0] == "*":
-            start, length = self._vector(at, struct.calcsize(f"<{kind[1]}"))
-            self._spend(length)
-            return struct.unpack_from(f"<{length}{kind[1]}", self._data, start)
+            return functools.partial(self._numbers, kind[1], _scalar(kind[1]).size)
         if kind[0] == "[":
-            start, length = self._vector(at, 4)
-            self._spend(length)
-            return [
-                self._table(kind[1:-1], self._follow(entry))
-                for entry in range(start, start + 4 * length, 4)
-            ]
-        return self._table(kind, at)
+            return functools.partial(self._tables, kind[1:-1])
+        return functools.partial(self._table, kind)
+
+    def _text(self, at: int) -> str:
+        start, length = self._vector(1, at)
+        end = start + length
+        # Native code reads on to the zero byte.
+        if end >= len(self._data) or self._data[end]:
+            raise TableError(f"a text at {at} does not end")
+        try:
+            return self._data[start:end].decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise TableError(f"a text at {at} is not UTF-8") from error
+
+    def _numbers(self, letter: str, size: int, at: int) -> tuple[Any, ...]:
+        start, length = self._vector(size, at)
+        self._spend(length)
+        return struct.unpack_from(f"<{length}{letter}", self._data, start)
+
+    def _tables(self, name: str, at: int) -> list[dict[str, Any]]:
+        start, length = self._vector(4, at)
+        self._spend(length)
+        offsets = struct.unpack_from(f"<{length}I", self._data, start)
+        return [
+            self._table(name, start + 4 * entry + offset) for entry, offset in enumerate(offsets)
+        ]
 
     def _options(self, number: int, at: int) -> dict[str, Any]:
         if number not in OPTIONS:
             raise TableError(f"an operator has options {number}, which edgecap does not know")
         name, fields = OPTIONS[number]
-        return self._table(f"{name}Options", self._follow(at), fields)
+        return self._table(f"{name}Options", at, fields)
 
-    def _vector(self, at: int, item_size: int) -> tuple[int, int]:
+    def _vector(self, item_size: int, at: int) -> tuple[int, int]:
         """Where a vector's items begin, and how many there are."""
         data = self._data
-        if at % 4 or not 0 <= at <= len(data) - 4:
+        if at % 4 or at > len(data) - 4:
             raise TableError(f"a vector at {at} leaves the file")
-        length, start = int(_UINT32(data, at)[0]), at + 4
+        length, start = _UINT32(data, at)[0], at + 4
         if start + length * item_size > len(data) or (length and start % item_size):
             raise TableError(f"a vector of {length} entries at {at} leaves the file")
         return start, length

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import edgecap
-from edgecap import graph_checks
+from edgecap import operators
 from edgecap.bundle import parse_bundle, write_bundle
 from edgecap.captioning import CaptionModel
 from edgecap.errors import BackendError, EdgecapError, ModelFileError, SpecError
@@ -121,6 +121,39 @@ def other_kernel(model: Any) -> None:
     kernel.shape = np.array([out, channels * high, wide, 1], INT32)
 
 
+def dtype(model: Any, name: str, side: str, place: int, number: int) -> None:
+    tensor(model, name, side, place).type = number
+
+
+def half_computed(model: Any) -> None:
+    """Only constants may be float16: what reads them without opening them would read on."""
+    found = tensor(model, "TANH", "outputs", 0)
+    found.type, found.quantization = schema.TensorType.FLOAT16, None
+
+
+def float_bias(model: Any) -> None:
+    """As many bytes as the int32 that the kernel reads."""
+    found = tensor(model, "CONV_2D", "inputs", 2)
+    found.type, found.quantization = schema.TensorType.FLOAT32, None
+
+
+def by_row(model: Any) -> None:
+    """Scales along another dimension than that of the layer's channels, and fewer."""
+    found = tensor(model, "CONV_2D", "inputs", 1)
+    found.quantization.quantizedDimension = 1
+    found.quantization.scale = found.quantization.scale[: found.shape[1]]
+    found.quantization.zeroPoint = found.quantization.zeroPoint[: found.shape[1]]
+
+
+def by_channel(model: Any) -> None:
+    """Of what is computed kernels take one scale, and 0 where there are several."""
+    found = tensor(model, "ADD", "inputs", 0)
+    number = found.shape[-1]
+    found.quantization.scale = np.full(number, 0.1, np.float32)
+    found.quantization.zeroPoint = np.zeros(number, np.int64)
+    found.quantization.quantizedDimension = len(found.shape) - 1
+
+
 def shape(model: Any, values: list[int]) -> None:
     tensor(model, "CONV_2D", "outputs", 0).shape = np.array(values, INT32)
 
@@ -191,8 +224,13 @@ HOSTILE: dict[str, tuple[Callable[[Any], None], str]] = {
     "shape-huge": (lambda m: shape(m, [1, 1 << 20, 1 << 20, 8]), r"takes \d+ bytes"),
     "shape-rank": (lambda m: shape(m, [1] * 7), "at most 6 sizes"),
     "shape-other": (lambda m: shape(m, [1, 48, 48, 9]), "CONV_2D, gives"),
-    "kernel-other": (other_kernel, r"CONV_2D, gives .* with a kernel of"),
+    "kernel-other": (other_kernel, r"CONV_2D, gives \(1, 48, 48, 16\) of .*, \(16, 9, 3, 1\)"),
     "dtype-string": (lambda m: setattr(tensor(m, "ADD", "inputs", 0), "type", 5), "dtype 5"),
+    "dtype-other": (lambda m: dtype(m, "ADD", "inputs", 0, 3), "CONV_2D, gives uint8 of int8"),
+    "dtype-half": (half_computed, "float16 and no constant"),
+    "bias-float": (float_bias, "CONV_2D, gives int8 of int8, int8 by channel, float32"),
+    "scales-along": (by_row, "CONV_2D, gives int8 of int8, int8 by channel, int32 by channel"),
+    "scales-computed": (by_channel, "CONV_2D, gives int8 by channel of"),
     "sparse": (sparse, "Tensor: it has a field 6"),
     "scale-missing": (no_quantization, "int8 without a scale"),
     "scale-zero": (lambda m: scales(m, "ADD", [0.0]), "no number above 0"),
@@ -223,7 +261,7 @@ HOSTILE: dict[str, tuple[Callable[[Any], None], str]] = {
 def test_operators_and_their_options_have_the_schemas_numbers() -> None:
     numbers = vars(schema.BuiltinOperator)
     options = {number: name for name, number in vars(schema.BuiltinOptions).items()}
-    for number, kind in graph_checks.OPERATORS.items():
+    for number, kind in operators.OPERATORS.items():
         assert numbers[kind.name] == number
         assert not kind.options or options[kind.options] == f"{OPTIONS[kind.options][0]}Options"
 
