@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import edgecap
-from edgecap.bundle import read_bundle
+from edgecap.bundle import Golden, read_bundle, write_bundle
 from edgecap.errors import BackendError
-from edgecap.probe import Limits, probe, probe_once
+from edgecap.probe import ANSWER, Limits, probe, probe_once
 from edgecap.streaming import StreamingModel
 
 # A runtime that is imported as LiteRT and dies, hangs or takes memory when it is given a model.
@@ -66,7 +66,7 @@ def command(*arguments: str | Path, paths: str = "", **given: str) -> tuple[int,
         [sys.executable, "-m", "edgecap", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
         env=os.environ | {"PYTHONPATH": found} | given,
     )
@@ -102,14 +102,15 @@ def test_what_else_a_runtime_can_do_is_bounded(
     copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, told: str
 ) -> None:
     monkeypatch.syspath_prepend(stand_in(tmp_path, does))
-    limits = Limits(memory_bytes=1 << 30, cpu_s=1, wall_s=2.0 if does == "hang" else 60.0)
+    cpu_s, wall_s = (1 if does == "spin" else 300), (2.0 if does == "hang" else 300.0)
+    limits = Limits(memory_bytes=1 << 30, cpu_s=cpu_s, wall_s=wall_s)
     with pytest.raises(BackendError, match=told):
         probe(copied, read_bundle(copied), limits=limits)
 
 
 def test_a_real_runtime_short_of_memory_is_an_error_and_not_the_end(copied: Path) -> None:
     with pytest.raises(BackendError):
-        probe(copied, read_bundle(copied), limits=Limits(memory_bytes=1 << 12))
+        probe(copied, read_bundle(copied), limits=Limits(1 << 12, 300, 300.0))
 
 
 def test_a_probe_tells_what_the_model_does_here(copied: Path, demo_model: StreamingModel) -> None:
@@ -125,7 +126,7 @@ def test_an_unknown_model_is_tried_once(
     edgecap.load(copied, probe=True)
     (mark,) = cache.iterdir()
     assert mark.name.startswith(read_bundle(copied).spec.digests["model"])
-    monkeypatch.setattr("edgecap.probe.probe", lambda *_, **__: pytest.fail("it is known"))
+    monkeypatch.setattr("edgecap.probe.run_in_child", lambda *_, **__: pytest.fail("it is known"))
     edgecap.load(copied, probe=True)
     with pytest.raises(pytest.fail.Exception):
         # Other kernels are other native code.
@@ -140,16 +141,30 @@ def test_where_nothing_can_be_remembered_it_is_tried_each_time(
     monkeypatch.setenv("EDGECAP_CACHE", str(tmp_path / "no folder"))
     bundle = read_bundle(copied)
     tried: list[str] = []
-    monkeypatch.setattr("edgecap.probe.probe", lambda path, *_, **__: tried.append(path))
+    monkeypatch.setattr("edgecap.probe.run_in_child", lambda path, *_, **__: tried.append(path))
     for _ in range(2):
         probe_once(copied, bundle)
-    assert len(tried) == 2
+
+    def nobodys(*_: object) -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    # As of a service's user, who has no home or may not look into it.
+    monkeypatch.setattr("edgecap.probe._folder", nobodys)
+    probe_once(copied, bundle)
+
+    def anothers(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("edgecap.probe._folder", lambda: copied.parent)
+    monkeypatch.setattr(Path, "exists", anothers)
+    probe_once(copied, bundle)
+    assert len(tried) == 4
 
 
 def test_the_packaged_model_needs_no_child(
     cache: Path, demo_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgecap.probe.probe", lambda *_, **__: pytest.fail("it is packaged"))
+    monkeypatch.setattr("edgecap.probe.run_in_child", lambda *_, **__: pytest.fail("packaged"))
     edgecap.load(demo_path, probe=True)
     assert not cache.exists()
 
@@ -163,12 +178,65 @@ def test_a_file_that_changes_meanwhile_is_refused(copied: Path, tmp_path: Path) 
         probe(copied, bundle)
 
 
+@pytest.mark.parametrize("python", ["/no/python", "", None])
 def test_where_no_child_can_be_started_it_runs_here_and_the_log_says_so(
-    copied: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    python: str | None,
+    copied: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(sys, "executable", str(copied.parent / "no python"))
+    monkeypatch.setattr(sys, "executable", python)
     assert probe(copied, read_bundle(copied)).passed
     assert "no child process can be started" in caplog.text
+
+
+def test_a_program_that_is_packed_with_its_python_is_not_started_again(
+    copied: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """There ``sys.executable`` is the program itself, which would load the model again."""
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    probe_once(copied, read_bundle(copied))
+    assert "no child process can be started" in caplog.text
+
+
+def test_a_model_without_recorded_frames_is_tried_on_black_ones(
+    copied: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = read_bundle(copied)
+    none = Golden(bundle.golden.frames[:0], {})
+    write_bundle(copied, model=bundle.model, spec=bundle.spec, golden=none, card=bundle.card)
+    probe_once(copied, read_bundle(copied))
+    assert list(cache.iterdir())
+
+
+def test_nothing_is_imported_from_the_folder_that_one_stands_in(
+    copied: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = tmp_path / "downloads"
+    stranger.mkdir()
+    for module in ("json.py", "numpy.py", "edgecap.py"):
+        (stranger / module).write_text("raise SystemExit(9)")
+    monkeypatch.chdir(stranger)
+    probe_once(copied, read_bundle(copied))
+    assert list(cache.iterdir())
+
+
+@pytest.mark.parametrize("answer", ["", "edgecap.probe []", "noise"])
+def test_a_child_that_answers_nothing_is_an_error(
+    answer: str, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgecap.probe._CHILD", f"print({answer!r})")
+    with pytest.raises(BackendError, match="ended with status 0"):
+        probe(copied, read_bundle(copied))
+
+
+def test_a_child_that_names_another_error_than_edgecaps_is_not_followed(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = ANSWER + json.dumps({"error": "annotations", "message": "as it says"})
+    monkeypatch.setattr("edgecap.probe._CHILD", f"print({told!r})")
+    with pytest.raises(BackendError, match="as it says"):
+        probe(copied, read_bundle(copied))
 
 
 def test_verify_says_as_json_what_the_child_measured(copied: Path) -> None:

@@ -14,6 +14,8 @@ import edgecap
 from edgecap import ziptail
 from edgecap.bundle import SIGNATURE_MEMBER, parse_bundle, read_bundle, replace_spec
 from edgecap.errors import ModelFileError, SignatureError
+from edgecap.flight.recorder import FlightRecorder
+from tests.flown import SHORT, scene_frames, step_all, tapes
 from tests.handmade import model as handmade
 
 pytest.importorskip("cryptography", reason="needs the extra 'sign'")
@@ -41,7 +43,7 @@ def command(*arguments: str | Path) -> tuple[int, str, str]:
         [sys.executable, "-m", "edgecap", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
@@ -155,8 +157,20 @@ def test_keys_that_are_none_are_one_clear_error(owned: Owned, tmp_path: Path) ->
     assert not (tmp_path / "m.tflite").exists()
 
 
+_TUNE = ["--data", "synthetic:", "--background", "synthetic:", "--false-events-per-hour", "2"]
+
+
 @pytest.mark.parametrize(
-    "verb", [["verify"], ["info"], ["run", "--max-frames", "2"], ["evaluate", "synthetic:"]]
+    "verb",
+    [
+        ["verify"],
+        ["info"],
+        ["run", "--max-frames", "2"],
+        ["evaluate", "synthetic:"],
+        ["bench", "--quick"],
+        ["tune", *_TUNE, "--out", "tuned.tflite"],
+    ],
+    ids=lambda verb: verb[0],
 )
 def test_every_verb_that_takes_a_model_can_demand_it(
     owned: Owned, demo_path: Path, verb: list[str]
@@ -166,6 +180,22 @@ def test_every_verb_that_takes_a_model_can_demand_it(
     assert err.startswith("edgecap: ")
     assert err.count("\n") == 1
     assert "is not signed" in err
+
+
+def test_a_recording_is_replayed_with_the_owners_model_only(
+    owned: Owned, demo_path: Path, demo_model: edgecap.StreamingModel, tmp_path: Path
+) -> None:
+    recorder = FlightRecorder(tmp_path / "tapes", SHORT, patient=True)
+    stream = demo_model.stream()
+    recorder.attach(stream)
+    step_all(stream, scene_frames(demo_model))
+    recorder.close()
+    replay = ("replay", tapes(recorder)[0], "--require-signature", owned.public, "--model")
+    code, out, err = command(*replay, demo_path)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "is not signed" in err
+    code, _, err = command(*replay, owned.model)
+    assert (code, err) == (0, "")
 
 
 def test_the_commands_go_together(tmp_path: Path, demo_path: Path) -> None:

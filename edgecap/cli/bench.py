@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecap.cli.common import Progress, print_json, runtime_options
+from edgecap.cli.common import Progress, print_json, runtime_options, signature_option
 
 if TYPE_CHECKING:
     from edgecap.benchmark import Bench
@@ -68,6 +68,7 @@ def _size(
     help="New processes whose start is timed; 0 leaves it out.  [default: 5]",
 )
 @runtime_options
+@signature_option
 @click.option("--json", "json_file", metavar="FILE", help="Write all figures; - for stdout.")
 @click.option("--html", "html_file", metavar="FILE", help="Write them as a page with plots.")
 @click.option(

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from edgecap.cli.common import Progress, print_json, runtime_options
+from edgecap.cli.common import Progress, print_json, runtime_options, signature_option
 
 
 @click.command("tune", short_help="Find a model's thresholds from recordings.")
@@ -37,6 +37,7 @@ from edgecap.cli.common import Progress, print_json, runtime_options
 @click.option("--json", "json_file", metavar="FILE", help="Write all figures; - for stdout.")
 @click.option("--plot", metavar="FILE", help="Draw the trade-off curve (.png, .svg or .pdf).")
 @runtime_options
+@signature_option
 def command(
     model: str,
     data: str,
@@ -78,7 +79,7 @@ def command(
     target_file = (path if out is None else Path(out)).resolve()
     if target_file == resolve_model(DEMO_MODEL).resolve():
         raise click.UsageError("the packaged model is not written to; say where to with --out FILE")
-    loaded = load(path, **runtime)
+    loaded = load(path, probe=True, **runtime)
     check_tunable(loaded.spec)
     for file in (target_file, *(Path(f) for f in (json_file, plot) if f not in (None, "-"))):
         check_writable(Path(file))
@@ -136,7 +137,8 @@ def command(
         data=data,
         background=background,
     )
-    click.echo(f"wrote {path if out is None else out}", err=True)
+    unsigned = "; sign it again" if loaded.bundle.signature else ""
+    click.echo(f"wrote {path if out is None else out}{unsigned}", err=True)
 
 
 def _recordings(count: int) -> str:
