@@ -66,7 +66,8 @@ def result_record(
 def event_records(result: Result) -> list[dict[str, Any]]:
     """The events of a result, each with all that a receiver needs to know.
 
-    ``time`` is the wall clock's, in UTC, and ``None`` where the source is not live.
+    ``time`` is the wall clock's, in UTC, and ``None`` where the source is not live, or its clock
+    is none that a day could be told from.
     """
     return [
         {
@@ -97,5 +98,9 @@ def _wall_clock(result: Result) -> str | None:
         return None
     # A live frame's timestamp is monotonic: an event told hours late still says when it was.
     wall_s = time.time() - (time.monotonic() - result.frame.timestamp_s)
-    moment = datetime.datetime.fromtimestamp(wall_s, datetime.timezone.utc)
+    try:
+        moment = datetime.datetime.fromtimestamp(wall_s, datetime.timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        # A camera of one's own may count in whatever it likes: what was seen is worth more.
+        return None
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
