@@ -158,9 +158,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     if not path.name:
         raise ModelFileError(f"cannot write {str(path)!r}: expected the name of a file")
-    import threading
-
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    # Drawn: what a killed process left must not bear the name that one with its number, as all have
+    # in a container, will choose.
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(6).hex()}.tmp")
     try:
         try:
             with beside.open("xb") as file:
