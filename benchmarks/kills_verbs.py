@@ -203,7 +203,7 @@ class Tune(Verb):
         (self.template / "curve.svg").write_text("<svg></svg>\n")
 
     def command(self) -> list[str]:
-        scenes = ["--data", "synthetic:gestures=100", "--background", "synthetic:minutes=6"]
+        scenes = ["--data", "synthetic:gestures=40", "--background", "synthetic:minutes=3"]
         figures = ["--json", "tuning.json", "--plot", "curve.svg"]
         return ["tune", self.model, *scenes, "--false-events-per-hour", "40", *figures]
 
