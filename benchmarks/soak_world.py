@@ -171,9 +171,10 @@ class World:
                 self._found.set()
                 continue
             found = _LINE.match(line)
-            if found is None or found[2] == "ERROR" or found[2] == "CRITICAL":
-                # Also each line of a traceback.
-                self.others.append(line.rstrip()[:300])
+            if found is None or found[2] in ("ERROR", "CRITICAL"):
+                # Also each line of a traceback; the last line of all is the summary.
+                if " frames processed in " not in line:
+                    self.others.append(line.rstrip()[:300])
             elif found[3] == _NOTICES:
                 self.said.append(self._parsed(found[4]))
 
@@ -189,7 +190,9 @@ class World:
             who = "flight recorder"
         for name, camera in self._names.items():
             text = text.replace(name, camera)
-        return Said(time.monotonic(), who, text.replace(str(self.folder), "…"))
+        for folder in filter(None, (self.folder, self.disk)):
+            text = text.replace(str(folder), "…")
+        return Said(time.monotonic(), who, text)
 
     # What can be done to it.
 
