@@ -22,6 +22,7 @@ from edgecap.bundle import (
     parse_bundle,
     write_atomically,
 )
+from edgecap.documents import read_small
 from edgecap.errors import SignatureError
 from edgecap.extras import require_ed25519
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _CONTEXT = b"edgecap model signature 1\n"
 _KEY_SIZE = 32
+_MAX_KEY_FILE = 1 << 20
 _PURPOSE = "for signatures of models"
 
 
@@ -51,17 +53,30 @@ def make_keys(path: Path) -> Path:
         encoding, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     public_path = path.with_name(f"{path.stem}.public.pem")
-    for target, content, mode in ((path, private, 0o600), (public_path, public, 0o644)):
-        try:
-            # Never over another key: models signed with it could not be signed again.
-            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        except OSError as error:
-            raise SignatureError(f"cannot write {target}: {error.strerror}") from error
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+    _write_new(path, private, 0o600)
+    try:
+        _write_new(public_path, public, 0o644)
+    except BaseException:
+        # Half a pair is of no use, and would stand in the way of the next try.
+        path.unlink()
+        raise
     return public_path
+
+
+def _write_new(path: Path, content: bytes, mode: int) -> None:
+    try:
+        # Never over another key: models signed with it could not be signed again.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise SignatureError(f"cannot write {path}: {error.strerror}") from error
 
 
 def sign(path: str | Path, key_path: str | Path, out: str | Path) -> str:
@@ -148,7 +163,7 @@ def _message(bundle: Bundle) -> bytes:
 
 def _load(path: str | Path, parse: Any, kind: str) -> Any:
     try:
-        return parse(Path(path).read_bytes())
+        return parse(read_small(path, _MAX_KEY_FILE))
     except OSError as error:
         raise SignatureError(f"{path}: cannot be read: {error.strerror or error}") from error
     # Its parser raises by what is wrong with the key: ValueError, TypeError, UnsupportedAlgorithm.

@@ -118,6 +118,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    line = " ".join(message.split())
-    print(f"edgecap: {line}", file=sys.stderr)
+    from edgecap.cli.common import one_line
+
+    print(f"edgecap: {one_line(message)}", file=sys.stderr)
     sys.exit(code)

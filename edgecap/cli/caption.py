@@ -9,7 +9,13 @@ from typing import Any
 
 import click
 
-from edgecap.cli.common import json_option, print_json, runtime_options, signature_option
+from edgecap.cli.common import (
+    json_option,
+    one_line,
+    print_json,
+    runtime_options,
+    signature_option,
+)
 
 
 @click.command("caption", short_help="Tell pictures in a sentence each.")
@@ -64,7 +70,7 @@ def command(
         try:
             image = read_image(name)
         except DataError as error:
-            click.echo(f"edgecap: {error}", err=True)
+            click.echo(f"edgecap: {one_line(str(error))}", err=True)
             failed = True
             continue
         began = time.perf_counter()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecap.cli.common import json_option, print_json, signature_option, table
+from edgecap.cli.common import json_option, print_json, printable, signature_option, table
 
 if TYPE_CHECKING:
     from edgecap.bundle import Bundle
@@ -43,7 +43,7 @@ def command(model: str, card: bool, as_json: bool, public_key: str | None) -> No
         bind(bundle.graph, bundle.spec)
     if card:
         for line in bundle.card.splitlines():
-            click.echo(_printable(line))
+            click.echo(printable(line))
         return
     if as_json:
         spec = json.loads(bundle.spec.to_json())
@@ -92,7 +92,7 @@ def _show(bundle: Bundle, size: int, operators: list[dict[str, Any]]) -> None:
     )
     for key, value in spec.provenance.items():
         for line in _lines(value):
-            click.echo(_printable(f"{key:<10} {line}"))
+            click.echo(printable(f"{key:<10} {line}"))
     tensors = [spec.input.tensor, *spec.states, spec.output.tensor]
     roles = ["input", *("state" for _ in spec.states), "output"]
     if caption is not None:
@@ -120,8 +120,3 @@ def _lines(value: Any) -> list[str]:
     if isinstance(value, dict):
         return [", ".join(f"{name} {item}" for name, item in value.items())]
     return [str(value)]
-
-
-def _printable(text: str) -> str:
-    """Without control characters: a file must not steer the terminal."""
-    return "".join(c if c.isprintable() else "�" for c in text)

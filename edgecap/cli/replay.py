@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecap.cli.common import json_option, print_json, signature_option, table
+from edgecap.cli.common import json_option, print_json, printable, signature_option, table
 from edgecap.interpreter import BACKENDS, KERNELS
 
 if TYPE_CHECKING:
@@ -84,9 +84,9 @@ def command(
         print_json(_document(recorded, result))
     else:
         for line in (*_about(recorded), *(_listing(recorded, result) if frames else ())):
-            click.echo(_printable(line))
+            click.echo(printable(line))
         for line in _verdict(recorded, result):
-            click.echo(_printable(line))
+            click.echo(printable(line))
     if not (result.equal if result.same_model else result.same_events):
         sys.exit(1)
 
@@ -181,8 +181,3 @@ def _document(tape: Tape, result: Replay) -> dict[str, Any]:
         "versions_apart": result.versions,
         "answers": [dataclasses.asdict(answer) for answer in result.answers],
     }
-
-
-def _printable(text: str) -> str:
-    """Without control characters: a file must not steer the terminal."""
-    return "".join(c if c.isprintable() else "�" for c in text)

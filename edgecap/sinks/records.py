@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -32,7 +33,7 @@ def result_record(
         record["latency_ms"] = round(result.latency_ms, 2)
     if isinstance(prediction, RegressionPrediction):
         # A number of any size: significant digits, not decimals.
-        values = (float(f"{value:.7g}") for value in prediction.values.tolist())
+        values = (_finite(float(f"{value:.7g}")) for value in prediction.values.tolist())
         return record | {
             "values": dict(zip(labels, values, strict=True)),
             "settled": prediction.settled,
@@ -40,15 +41,15 @@ def result_record(
     if isinstance(prediction, CaptionPrediction):
         return record | {
             "caption": prediction.text,
-            "score": round(prediction.score, 4),
+            "score": _finite(round(prediction.score, 4)),
             "written": prediction.written,
         }
     assert isinstance(prediction, (ClassPrediction, MultiLabelPrediction))
     record |= {
         "label": prediction.label,
-        "score": round(prediction.score, 4),
+        "score": _finite(round(prediction.score, 4)),
         "probabilities": {
-            label: round(p, 4)
+            label: _finite(round(p, 4))
             for label, p in zip(labels, prediction.probabilities.tolist(), strict=True)
         },
     }
@@ -91,6 +92,11 @@ def notice_record(notice: Notice) -> dict[str, Any]:
         "timestamp_s": round(notice.timestamp_s, 4),
         "camera": notice.camera,
     }
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no word for what a float model may come to: NaN and infinity."""
+    return value if math.isfinite(value) else None
 
 
 def _wall_clock(result: Result) -> str | None:
