@@ -49,10 +49,10 @@ _OUTCOMES = (_BEFORE, "nothing", "old", NEW, _BROKEN)
 
 @dataclass
 class Unbroken:
-    """A run without a stop: seconds in all, until its work proper, and files it wrote beside."""
+    """A run without a stop: seconds in all and of its work proper, and files it wrote beside."""
 
     seconds: float
-    begun_s: float
+    work_s: float
     writes: int
 
 
@@ -151,15 +151,15 @@ def unbroken(verb: Verb, folder: Path) -> Unbroken:
     child = Child(verb.command(), state, folder / "stderr.txt")
     if not child.wait_until(lambda: verb.begun(state)):
         child.finish()
-    begun_s = time.monotonic() - child.began_s
+    begun_s = time.monotonic()
     sightings = Sightings(state)
     while child.process.poll() is None:
         sightings.count()
         time.sleep(_LOOK_S)
-    seconds = time.monotonic() - child.began_s
+    ended_s = time.monotonic()
     child.finish()
     verb.learn(state)
-    return Unbroken(seconds, begun_s, sightings.count())
+    return Unbroken(ended_s - child.began_s, ended_s - begun_s, sightings.count())
 
 
 def strike(
@@ -177,12 +177,16 @@ def strike(
             drawn["write"] = number
             time.sleep(rng.uniform(0, _AFTER_WRITING_S))
         else:
-            work_s = whole.seconds - whole.begun_s
+            begun_s, work_s = time.monotonic(), whole.work_s
             delay_s = rng.uniform(0 if aim == _ANYWHERE else (1 - _LAST) * work_s, work_s)
+            drawn["work_s"] = round(delay_s, 3)
             try:
                 child.process.wait(delay_s)
             except subprocess.TimeoutExpired:
-                drawn["work_s"] = round(delay_s, 3)
+                pass
+            else:
+                # The machine has less to do now: moments are drawn by that.
+                whole.work_s = min(work_s, time.monotonic() - begun_s)
         return drawn | {"killed": child.kill()}
     finally:
         child.kill()
@@ -194,6 +198,7 @@ def attack(verb: Verb, arguments: argparse.Namespace, folder: Path) -> dict[str,
     if isinstance(verb, Record):
         # Now there is something from before; that is another beginning.
         whole = _timed_again(verb, folder, whole)
+    work_s = whole.work_s
     _say(f"{verb.name}: unbroken {whole.seconds:.1f} s, {whole.writes} files written beside")
     rng, tally = random.Random(f"{arguments.seed} {verb.name}"), Tally()
     again = _spread(arguments.again, arguments.count)
@@ -203,7 +208,7 @@ def attack(verb: Verb, arguments: argparse.Namespace, folder: Path) -> dict[str,
         aim = _AIMS[rng.randrange(len(_AIMS))]
         _one(verb, folder, aim, whole, rng, tally, again, arguments.keep)
         _say(f"{verb.name}: {len(tally.kills)} of {arguments.count}, {dict(tally.outcomes)}")
-    return _told(whole, tally)
+    return _told(whole, work_s, tally)
 
 
 def _one(
@@ -259,12 +264,12 @@ def _go_on(verb: Verb, state: Path, errors: Path, left: int, tally: Tally) -> st
     return told
 
 
-def _told(whole: Unbroken, tally: Tally) -> dict[str, Any]:
+def _told(whole: Unbroken, work_s: float, tally: Tally) -> dict[str, Any]:
     leavers = [row for row in tally.kills if row["temporary"]]
     return {
         "kills": len(tally.kills),
         "unbroken_seconds": round(whole.seconds, 1),
-        "work_seconds": round(whole.seconds - whole.begun_s, 1),
+        "work_seconds": round(work_s, 1),
         "files_written_beside": whole.writes,
         "outcomes": {name: tally.outcomes[name] for name in _OUTCOMES},
         "aims": dict(sorted(tally.aims.items())),
@@ -290,9 +295,10 @@ def _timed_again(verb: Record, folder: Path, first: Unbroken) -> Unbroken:
     state = _fresh(verb, folder)
     child = Child(verb.command(), state, folder / "stderr.txt")
     child.wait_until(lambda: verb.begun(state))
-    begun_s = time.monotonic() - child.began_s
+    begun_s = time.monotonic()
     child.finish()
-    return Unbroken(time.monotonic() - child.began_s, begun_s, first.writes)
+    ended_s = time.monotonic()
+    return Unbroken(ended_s - child.began_s, ended_s - begun_s, first.writes)
 
 
 def _fresh(verb: Verb, folder: Path) -> Path:
