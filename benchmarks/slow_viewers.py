@@ -446,9 +446,12 @@ def _running(folder: Path) -> Iterator[Watched]:
 
 def _look(port: int) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    for _ in range(3):
+    pictures = 0
+    while pictures < 3:
         connection.request("GET", "/live?viewer=first")
-        connection.getresponse().read()
+        (camera,) = unpack(connection.getresponse().read())["cameras"]
+        pictures += bool(camera["picture"])
+        time.sleep(0.1)
     connection.close()
 
 
