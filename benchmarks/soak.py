@@ -116,12 +116,13 @@ class Probe(Sink):
         return statistics.median(times) / 1e3
 
 
-def resident() -> int:
-    """Bytes; counted page by page, as ``/proc/self/statm`` is behind by some dozens of pages."""
-    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
+def resident(pid: int | str = "self") -> int:
+    """Bytes; counted page by page, as ``statm`` is behind by some dozens of pages."""
+    path = Path(f"/proc/{pid}/smaps_rollup")
+    for line in path.read_text().splitlines():
         if line.startswith("Rss:"):
             return int(line.split()[1]) * 1024
-    raise RuntimeError("/proc/self/smaps_rollup: expected a line Rss:")
+    raise RuntimeError(f"{path}: expected a line Rss:")
 
 
 def count(folder: str) -> int:

@@ -3,9 +3,10 @@
     flatbuffer │ zip: edgecap.json  labels.txt  golden.npz  MODEL_CARD.md
 
 TFLite ignores what follows the flatbuffer; zip tools look for their directory at the end. The
-spec holds the SHA-256 of every other part. Reading checks all of them, and the tensor table
-against the spec, before a byte reaches native code: a flipped bit in the weights makes no
-interpreter complain, it only gives other answers.
+spec holds the SHA-256 of every other part. Reading checks all of them, the tables that native code
+follows (:mod:`edgecap.graph_checks`), and the tensors against the spec, before a byte reaches
+native code: a flipped bit in the weights makes no interpreter complain, it only gives other
+answers.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ import numpy as np
 
 from edgecap import ziptail
 from edgecap.errors import ModelFileError, SpecError
-from edgecap.flatbuffer import IDENTIFIER, Graph, read_graph
+from edgecap.flatbuffer import IDENTIFIER, Graph
+from edgecap.graph_checks import check_tables
 from edgecap.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ SPEC_MEMBER = "edgecap.json"
 LABELS_MEMBER = "labels.txt"
 GOLDEN_MEMBER = "golden.npz"
 CARD_MEMBER = "MODEL_CARD.md"
+#: Of a signed model: the public key and the signature, see :mod:`edgecap.signature`.
+SIGNATURE_MEMBER, SIGNATURE_SIZE = "signature.ed25519", 96
 _MEMBERS = (SPEC_MEMBER, LABELS_MEMBER, GOLDEN_MEMBER, CARD_MEMBER)
 _MODEL = "model"
 
@@ -42,7 +46,7 @@ _METHODS = (ziptail.STORED, ziptail.DEFLATED)
 _MAX_FILE = 1 << 29
 _MAX_MEMBER = 1 << 26
 # The same content gives the same bytes, whenever it is written (the oldest date zip knows).
-_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +74,8 @@ class Bundle:
       spec: the contract; its digests are those of the file it was read from.
       golden: recorded frames and outputs.
       card: the model card, Markdown.
+      spec_digest: SHA-256 of the spec as it stands in the file it was read from.
+      signature: public key and signature; empty if it has none. Nobody has checked it yet.
     """
 
     model: bytes
@@ -77,6 +83,8 @@ class Bundle:
     spec: ModelSpec
     golden: Golden
     card: str
+    spec_digest: str = ""
+    signature: bytes = b""
 
 
 def write_bundle(
@@ -91,7 +99,7 @@ def write_bundle(
     Raises:
       ModelFileError: the flatbuffer is damaged, or the file cannot be written.
     """
-    read_graph(model)
+    check_tables(model)
     _check_golden(golden, spec)
     _write_parts(path, model=model, spec=spec, golden=_pack_golden(golden), card=card)
 
@@ -110,7 +118,7 @@ def replace_spec(
       ModelFileError: the source is damaged or has another spec by now, or the path cannot be
         written.
     """
-    data = _read_file(source)
+    data = read_file(source)
     bundle = parse_bundle(data)
     if bundle.spec != expected:
         raise ModelFileError(f"{source} has changed in the meantime; nothing was written")
@@ -136,7 +144,7 @@ def _write_parts(
         for name, data in {SPEC_MEMBER: spec.to_json().encode(), **members}.items():
             # An npz is compressed already.
             method = zipfile.ZIP_STORED if name == GOLDEN_MEMBER else zipfile.ZIP_DEFLATED
-            archive.writestr(zipfile.ZipInfo(name, _ZIP_DATE), data, method)
+            archive.writestr(zipfile.ZipInfo(name, ZIP_DATE), data, method)
     from pathlib import Path
 
     write_atomically(Path(path), buffer.getvalue())
@@ -150,9 +158,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     if not path.name:
         raise ModelFileError(f"cannot write {str(path)!r}: expected the name of a file")
-    import threading
-
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    # Drawn: what a killed process left must not bear the name that one with its number, as all have
+    # in a container, will choose.
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(6).hex()}.tmp")
     try:
         try:
             with beside.open("xb") as file:
@@ -188,7 +196,7 @@ def read_bundle(path: str | Path) -> Bundle:
       ModelFileError: missing, unreadable, damaged, or no edgecap model.
       SpecError: the spec is malformed.
     """
-    data = _read_file(path)
+    data = read_file(path)
     try:
         return parse_bundle(data)
     except ModelFileError as error:
@@ -201,6 +209,7 @@ def parse_bundle(data: bytes) -> Bundle:
     """Like :func:`read_bundle`, from bytes."""
     try:
         members, model_size = _read_members(data)
+        signature = _read_signature(data)
     except ziptail.NoZipError as error:
         raise ModelFileError(_explain_no_zip(data)) from error
     except ziptail.ZipError as error:
@@ -216,18 +225,25 @@ def parse_bundle(data: bytes) -> Bundle:
     labels = tuple(_decode(members[LABELS_MEMBER], LABELS_MEMBER).splitlines())
     if labels != spec.labels:
         raise ModelFileError(f"{LABELS_MEMBER} has other labels than {SPEC_MEMBER}")
-    golden = _unpack_golden(members[GOLDEN_MEMBER])
+    golden = unpack_golden(members[GOLDEN_MEMBER])
     _check_golden(golden, spec)
     return Bundle(
         model=model,
-        graph=read_graph(model),
+        graph=check_tables(model),
         spec=spec,
         golden=golden,
         card=_decode(members[CARD_MEMBER], CARD_MEMBER),
+        spec_digest=_sha256(members[SPEC_MEMBER]),
+        signature=signature,
     )
 
 
-def _read_file(path: str | Path) -> bytes:
+def read_file(path: str | Path) -> bytes:
+    """The bytes of a model file, of a size that one may have.
+
+    Raises:
+      ModelFileError: missing, unreadable, no file, or too large.
+    """
     try:
         # Not through pathlib, which a cold start would wait for.
         status = os.stat(path)  # noqa: PTH116
@@ -256,6 +272,18 @@ def _read_members(data: bytes) -> tuple[dict[str, bytes], int]:
         _check_entry(found[0], name)
         members[name] = ziptail.read(data, found[0])
     return members, min(entry.offset for entry in entries)
+
+
+def _read_signature(data: bytes) -> bytes:
+    found = [entry for entry in ziptail.members(data) if entry.name == SIGNATURE_MEMBER]
+    if not found:
+        return b""
+    if len(found) > 1 or found[0].size != SIGNATURE_SIZE:
+        raise ModelFileError(
+            f"expected one {SIGNATURE_MEMBER} of {SIGNATURE_SIZE} bytes in the zip tail; found "
+            f"{len(found)}, of {found[0].size} bytes. Sign the model again with 'edgecap sign'"
+        )
+    return ziptail.read(data, found[0])
 
 
 def _check_entry(entry: ziptail.Member, name: str) -> None:
@@ -290,7 +318,7 @@ def _pack_golden(golden: Golden) -> bytes:
     return buffer.getvalue()
 
 
-def _unpack_golden(data: bytes) -> Golden:
+def unpack_golden(data: bytes) -> Golden:
     """Reads what :func:`_pack_golden` wrote, and nothing else that NumPy would open."""
     arrays: dict[str, npt.NDArray[Any]] = {}
     try:

@@ -15,6 +15,10 @@ class SpecError(EdgecapError):
     """The model's spec is malformed, or does not fit the graph it describes."""
 
 
+class SignatureError(EdgecapError):
+    """A model is not signed as it must be, or a key cannot be used."""
+
+
 class FrameError(EdgecapError):
     """A frame has the wrong shape or dtype."""
 

@@ -11,6 +11,9 @@ from typing import Any
 from edgecap.errors import MissingDependencyError
 from edgecap.native import native_stderr_to_log
 
+#: Of a picture; a small file may claim to be a very large one.
+MAX_PIXELS = 1 << 28
+
 # Kept once it is imported: looking for it with each frame takes an eighth of what a resize does.
 _cv2: Any = None
 
@@ -23,6 +26,8 @@ def require_cv2(purpose: str) -> Any:
     # Its decoders write to stderr on their own; what matters comes back as an error of ours.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    # Read when it is loaded: its decoders look before they take the memory.
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
     _cv2 = _require("cv2", "OpenCV", "camera", purpose)
     return _cv2
 
@@ -48,6 +53,16 @@ def require_caption_scores(purpose: str) -> tuple[Any, Any, Any]:
         for name in ("bleu", "rouge", "cider")
     )
     return bleu, rouge, cider
+
+
+def require_ed25519(purpose: str) -> tuple[Any, Any, type[Exception]]:
+    """cryptography's Ed25519 and serialization, and what it raises for a wrong signature; or an
+    error that says how to get them."""
+    primitives = "cryptography.hazmat.primitives"
+    ed25519 = _require(f"{primitives}.asymmetric.ed25519", "cryptography", "sign", purpose)
+    serialization = _require(f"{primitives}.serialization", "cryptography", "sign", purpose)
+    exceptions = _require("cryptography.exceptions", "cryptography", "sign", purpose)
+    return ed25519, serialization, exceptions.InvalidSignature
 
 
 def require_picamera2(purpose: str) -> Any:

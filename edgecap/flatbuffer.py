@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from edgecap.errors import ModelFileError
@@ -93,6 +92,7 @@ _OPERATORS = {
     98: "LEAKY_RELU",
     99: "SQUARED_DIFFERENCE",
     100: "MIRROR_PAD",
+    101: "ABS",
     102: "SPLIT_V",
     111: "ELU",
     114: "QUANTIZE",
@@ -117,8 +117,7 @@ _MAX_ENTRIES_READ = 1 << 21
 _MAX_RANK = 8
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(NamedTuple):
     """One row of the tensor table.
 
     Attributes:
@@ -127,7 +126,7 @@ class Tensor:
       is_variable: the interpreter keeps it between invocations.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides a method of tuples
     name: str
     shape: tuple[int, ...]
     dtype: str
@@ -179,14 +178,19 @@ def read_graph(data: bytes, subgraph: int = 0) -> Graph:
     Raises:
       ModelFileError: not a TFLite flatbuffer, or damaged.
     """
-    if len(data) < 8 or data[4:8] != IDENTIFIER:
-        raise ModelFileError(
-            "expected a TFLite flatbuffer (bytes 4 to 7 read TFL3); this file is something else"
-        )
+    check_identifier(data)
     try:
         return _read_model(Table(Reader(data), _u32(data, 0)), subgraph)
     except (struct.error, IndexError, UnicodeDecodeError, RecursionError) as error:
         raise ModelFileError(f"the TFLite flatbuffer is damaged: {error}") from error
+
+
+def check_identifier(data: bytes) -> None:
+    """Raises ``ModelFileError`` unless the bytes begin as a TFLite flatbuffer does."""
+    if len(data) < 8 or data[4:8] != IDENTIFIER:
+        raise ModelFileError(
+            "expected a TFLite flatbuffer (bytes 4 to 7 read TFL3); this file is something else"
+        )
 
 
 def _read_model(model: Table, number: int) -> Graph:

@@ -54,6 +54,7 @@ class Interpreter(Protocol):
     def invoke(self) -> None: ...
     def get_tensor(self, index: int) -> npt.NDArray[Any]: ...
     def get_input_details(self) -> list[dict[str, Any]]: ...
+    def get_output_details(self) -> list[dict[str, Any]]: ...
     def get_tensor_details(self) -> list[dict[str, Any]]: ...
 
 
@@ -96,7 +97,7 @@ def open_interpreter(
             interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise BackendError(f"{name} cannot run this model: {error}") from error
-    return interpreter, Backend(name, _version(name), kernels, threads)
+    return interpreter, Backend(name, version(name), kernels, threads)
 
 
 def available_backends() -> list[str]:
@@ -133,7 +134,8 @@ def _find(name: str) -> bool:
     return importlib.util.find_spec(_BACKENDS[name].partition(".")[0]) is not None
 
 
-def _version(name: str) -> str:
+def version(name: str) -> str:
+    """Of a backend that :func:`import_backend` has imported."""
     # Not by importlib.metadata, which takes a tenth of the time in which all else is imported.
     package = sys.modules[_BACKENDS[name].partition(".")[0]]
     return str(getattr(package, "__version__", "(version unknown)"))

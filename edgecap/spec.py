@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from edgecap.caption_spec import CAPTIONING, CaptionSpec
 from edgecap.decisions import DecisionSpec as DecisionSpec  # noqa: PLC0414  # a part of the spec
+from edgecap.documents import parse_json
 from edgecap.errors import SpecError
 from edgecap.tensor_spec import DTYPES as DTYPES  # noqa: PLC0414  # likewise
 from edgecap.tensor_spec import TensorSpec as TensorSpec  # noqa: PLC0414
@@ -43,6 +44,7 @@ CAMERA_SCALE = 1 / 127.5
 _MAX_SIDE = 4096
 _MAX_ROUNDS = 1000
 _MAX_INTEGER = 1 << 63
+_LONGEST_SHOWN = 120
 
 
 @dataclass(frozen=True)
@@ -226,8 +228,8 @@ class ModelSpec:
             wrong type or out of range.
         """
         try:
-            document = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            document = parse_json(text)
+        except ValueError as error:
             raise SpecError(f"the spec is not JSON: {error}") from error
         if not isinstance(document, dict):
             raise SpecError(f"the spec: expected a JSON object; got {type(document).__name__}")
@@ -279,18 +281,18 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return None if value is None else _convert(inner, value, where)
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise SpecError(f"{where}: expected a list; got {value!r}")
+            raise SpecError(f"{where}: expected a list; got {_shown(value)}")
         return tuple(_convert(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value))
     expected = dict if origin is not None and issubclass(origin, Mapping) else kind
     if expected is dict and isinstance(value, dict) and dataclasses.is_dataclass(arguments[1]):
         # Names come from a file, and stand in messages.
         return {k: _convert(arguments[1], v, f"{where}[{k[:60]!r}]") for k, v in value.items()}
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind in (int, float) and isinstance(value, int) and not isinstance(value, bool):
         if abs(value) > _MAX_INTEGER:
             raise SpecError(f"{where}: expected a number of sensible size")
-        value = float(value)
+        value = kind(value)
     if not isinstance(value, expected) or (isinstance(value, bool) and kind is not bool):
-        raise SpecError(f"{where}: expected {expected.__name__}; got {value!r}")
+        raise SpecError(f"{where}: expected {expected.__name__}; got {_shown(value)}")
     return value
 
 
@@ -302,7 +304,7 @@ def _types(kind: type) -> dict[str, Any]:
 
 def _convert_fields(kind: type, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
-        raise SpecError(f"{where}: expected an object; got {value!r}")
+        raise SpecError(f"{where}: expected an object; got {_shown(value)}")
     types = _types(kind)
     fields = {f.name: f for f in dataclasses.fields(kind)}
     unknown = sorted(set(value) - set(fields))
@@ -315,6 +317,11 @@ def _convert_fields(kind: type, value: Any, where: str) -> Any:
         elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
             raise SpecError(f"{where}: {name} is missing")
     return kind(**converted)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _listed(names: Iterable[str]) -> str:

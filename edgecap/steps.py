@@ -8,7 +8,7 @@ import numpy as np
 
 from edgecap.bundle import Bundle
 from edgecap.contract import bind
-from edgecap.errors import BackendError
+from edgecap.errors import BackendError, SpecError
 from edgecap.flatbuffer import Graph
 from edgecap.interpreter import DEFAULT_KERNELS, Backend, Interpreter, open_interpreter
 
@@ -50,15 +50,31 @@ class WholeStep:
             bundle.model, threads=threads, kernels=kernels, backend=backend
         )
         check_kernels(bundle.graph, self.backend)
+        _check_outputs(self.interpreter, bundle.graph)
 
     def step(self, image: Array, states: Arrays) -> tuple[Array, Arrays]:
         interpreter, tensors = self.interpreter, self.tensors
         interpreter.set_tensor(tensors.image, image)
         for index, state in zip(tensors.states_in, states, strict=True):
             interpreter.set_tensor(index, state)
-        interpreter.invoke()
+        try:
+            interpreter.invoke()
+        except RuntimeError as error:
+            raise BackendError(f"{self.backend.name} cannot run this model: {error}") from error
         outputs = interpreter.get_tensor(tensors.output)
         return outputs, tuple([interpreter.get_tensor(index) for index in tensors.states_out])
+
+
+def _check_outputs(interpreter: Interpreter, graph: Graph) -> None:
+    """Raises ``SpecError`` where the operators give another shape than stands in the table."""
+    for found in interpreter.get_output_details():
+        tensor = graph.tensors[found["index"]]
+        shape = tuple(found["shape"].tolist())
+        if shape != tensor.shape:
+            raise SpecError(
+                f"output tensor {tensor.index}: the file says {tensor.shape}, its operators give "
+                f"{shape}. Use a file made by 'edgecap convert'"
+            )
 
 
 def check_kernels(graph: Graph, backend: Backend) -> None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from edgecap.activation import activation
-from edgecap.bundle import Bundle, read_bundle
+from edgecap.bundle import Bundle
 from edgecap.errors import StateError
 from edgecap.interpreter import DEFAULT_KERNELS, Backend
+from edgecap.opening import open_bundle
 from edgecap.predictions import Decider, Prediction, decider
 from edgecap.preprocess import Image, Preprocessor, resize
 from edgecap.quantization import reset_value
@@ -371,6 +372,8 @@ def load(
     threads: int = 1,
     kernels: str = DEFAULT_KERNELS,
     backend: str | None = None,
+    probe: bool = False,
+    public_key: str | Path | None = None,
 ) -> StreamingModel:
     """Loads and verifies a model file.
 
@@ -379,10 +382,17 @@ def load(
       threads: for kernels that can use more than one; one is fastest for small networks.
       kernels: ``xnnpack``, ``builtin`` or ``reference``.
       backend: ``litert``, ``tflite-runtime`` or ``tensorflow``; by default the first installed.
+      probe: a model that is not known on this machine runs in a child process first.
+      public_key: a PEM file; only a model signed with its private key is taken.
 
     Raises:
       ModelFileError: missing, unreadable, damaged, or no edgecap model.
       SpecError: the spec is malformed or does not fit the graph.
-      BackendError: no TFLite runtime is installed, or it refuses the model.
+      BackendError: no TFLite runtime is installed, it refuses the model, or died of it in the
+        child process.
+      SignatureError: with a key, and the model is not signed, by another one, or changed since.
     """
-    return StreamingModel(read_bundle(path), threads=threads, kernels=kernels, backend=backend)
+    runtime: dict[str, Any] = {"threads": threads, "kernels": kernels, "backend": backend}
+    return StreamingModel(
+        open_bundle(path, public_key=public_key, probe=probe, **runtime), **runtime
+    )

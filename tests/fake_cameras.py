@@ -24,8 +24,8 @@ class Control:
 
     Args:
       path: of the file, which need not exist yet.
-      settings: ``mode`` (ok, silent, hang, hang_blocking, corrupt, lost, absent, end, raises),
-        ``rate_hz``, ``size``.
+      settings: ``mode`` (ok, silent, hang, hang_blocking, corrupt, lost, absent, end, raises,
+        nan_clock), ``rate_hz``, ``size``.
     """
 
     def __init__(self, path: Path, **settings: Any) -> None:
@@ -83,7 +83,7 @@ class Scripted:
             return None
         shape = (*settings["size"], 3) if mode != "gray" else settings["size"]
         image = np.full(shape, self._number % 256, np.uint8)
-        return Picture(image, time.monotonic())
+        return Picture(image, float("nan") if mode == "nan_clock" else time.monotonic())
 
     def close(self) -> None:
         pass

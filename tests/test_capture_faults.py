@@ -123,6 +123,17 @@ def test_a_camera_of_ones_own_that_gives_no_rgb_is_told_what_is_expected(
     assert "expected shape (height, width, 3)" in watched.until("lost").told
 
 
+def test_a_camera_of_ones_own_without_a_time_is_told_what_is_expected(
+    control: Control, watched: Watched
+) -> None:
+    """No sink could say when it was: JSON has no NaN, and no calendar a day for it."""
+    watched.took()
+    control.set(mode="nan_clock")
+    assert "expected a time on time.monotonic; got nan" in watched.until("lost").told
+    control.set(mode="ok")
+    watched.until("back")
+
+
 def test_a_camera_that_opens_and_delivers_nothing(control: Control) -> None:
     control.set(mode="silent")
     watched = Watched(control, stall_s=STALL_S)

@@ -30,7 +30,7 @@ def spec(demo_model: StreamingModel) -> ModelSpec:
 
 def with_tensor(graph: Graph, index: int, **changes: Any) -> Graph:
     tensors = list(graph.tensors)
-    tensors[index] = dataclasses.replace(tensors[index], **changes)
+    tensors[index] = tensors[index]._replace(**changes)
     return graph._replace(tensors=tuple(tensors))
 
 

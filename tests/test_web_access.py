@@ -326,6 +326,27 @@ def test_more_connections_than_there_is_room_for_are_refused() -> None:
         assert get(page, "/").status == 200
 
 
+def test_whoever_come_by_the_hundred_take_no_more_room_than_there_is() -> None:
+    """A file each would take them from cameras and recordings, until none is left."""
+    most, over = [0], threading.Event()
+
+    def look(page: WebPage) -> None:
+        while not over.is_set():
+            most.append(page.connections)
+
+    with served() as page, ExitStack() as stack:
+        for _ in range(64):
+            stack.enter_context(connect(page))
+        wait_for(lambda: page.connections == 64)
+        looking = threading.Thread(target=look, args=(page,))
+        looking.start()
+        late = [stack.enter_context(connect(page)) for _ in range(50)]
+        assert all(b"503" in peer.recv(100) for peer in late)
+        over.set()
+        looking.join()
+    assert max(most) == 64
+
+
 # --- beginning and end -------------------------------------------------------------------------
 
 

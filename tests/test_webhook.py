@@ -118,6 +118,16 @@ def test_a_live_event_says_when_it_was_however_late_it_is_told(receiver: Receive
     assert before_s - 3601 < told_s < time.time() - 3599
 
 
+@pytest.mark.parametrize("timestamp_s", [1e18, -1e18, 1e15])
+def test_an_event_of_a_time_that_no_calendar_has_is_sent_without_it(
+    receiver: Receiver, timestamp_s: float
+) -> None:
+    """As of a camera of one's own that counts nanoseconds: the sink must outlive it."""
+    Webhook(receiver.url).write(result(1, START, latency_ms=20.0, timestamp_s=timestamp_s))
+    (sent,) = receiver.bodies
+    assert (sent["event"], sent["time"]) == ("öffnen", None)
+
+
 def test_a_signature_proves_who_sent_it(receiver: Receiver) -> None:
     Webhook(receiver.url, secret="s3cret").write(result(1, START))
     headers, body = receiver.requests[0]

@@ -22,8 +22,9 @@ from edgecap.benchmark.reference import MACS, Reference
 from edgecap.benchmark.report import Bench, ClosedLoop, Compute, Model, Runtime, ThreadRow
 from edgecap.benchmark.stages import StagedModel
 from edgecap.benchmark.threads import measure_threads
-from edgecap.bundle import Bundle, read_bundle
+from edgecap.bundle import Bundle
 from edgecap.interpreter import DEFAULT_KERNELS
+from edgecap.opening import open_bundle
 
 #: Of the closed loop; everything together takes about twice as long.
 DEFAULT_SECONDS = 60.0
@@ -53,6 +54,7 @@ def run_bench(
     open_loop: bool = True,
     cold_runs: int = DEFAULT_RUNS,
     threads_up_to: int | None = None,
+    public_key: str | Path | None = None,
     command: str = "",
     progress: Callable[[str], None] = lambda _: None,
 ) -> Bench:
@@ -68,19 +70,20 @@ def run_bench(
       size: (height, width) of the frames; by default 480 × 640 with OpenCV, else the model's.
       open_loop: whether there is one. cold_runs: 0 for no cold start.
       threads_up_to: by default the number of cores, 4 at most; 1 for no comparison.
+      public_key: only a model signed with its private key is measured.
       command: how to repeat it, for the document.
       progress: told now and then what is done.
 
     Raises:
-      ModelFileError, SpecError, BackendError: as of :func:`edgecap.load`.
+      ModelFileError, SpecError, BackendError, SignatureError: as of :func:`edgecap.load`.
       MissingDependencyError: that size needs OpenCV.
       ConfigError, SourceError: the source is no camera, or fails.
     """
     taken = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     progress("loading")
-    bundle = read_bundle(path)
-    wanted = frame_size(bundle.spec.input, size)
     runtime: _Runtime = {"threads": threads, "kernels": kernels, "backend": backend}
+    bundle = open_bundle(path, public_key=public_key, probe=True, **runtime)
+    wanted = frame_size(bundle.spec.input, size)
     model = StagedModel(bundle, **runtime)
     reference = Reference(**runtime)
     control = Control(**runtime)

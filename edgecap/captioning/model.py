@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgecap.bundle import Bundle, read_bundle
+from edgecap.bundle import Bundle
 from edgecap.captioning.contract import ENCODE, bind_captions
 from edgecap.captioning.search import Hypothesis, SearchSettings, log_softmax, search
+from edgecap.errors import BackendError
 from edgecap.interpreter import DEFAULT_KERNELS, Backend, open_interpreter
+from edgecap.opening import open_bundle
 from edgecap.preprocess import Image, Preprocessor
 from edgecap.quantization import dequantize, quantize, reset_value
 from edgecap.spec import ModelSpec
@@ -172,8 +174,15 @@ class CaptionModel:
         interpreter: Any = self._interpreter
         # Made anew each time, and the results copied: while a runner or a view of its results is
         # alive, the interpreter refuses to invoke the steps.
-        runner = interpreter.get_signature_runner(ENCODE)
-        return {name: np.array(value) for name, value in runner(**given).items()}
+        try:
+            runner = interpreter.get_signature_runner(ENCODE)
+            return {name: np.array(value) for name, value in runner(**given).items()}
+        except (RuntimeError, ValueError) as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: Exception) -> BackendError:
+        """Signatures are prepared when they first run, not when the file is opened."""
+        return BackendError(f"{self._backend.name} cannot run this model: {error}")
 
     def step(self, word: int, scene: Scene, states: Arrays) -> Step:
         """What may follow a word.
@@ -194,7 +203,10 @@ class CaptionModel:
                 interpreter.set_tensor(index, value)
             for index, value in zip(tensors.states_in, states, strict=True):
                 interpreter.set_tensor(index, value)
-            interpreter.invoke()
+            try:
+                interpreter.invoke()
+            except RuntimeError as error:
+                raise self._refused(error) from error
             return Step(
                 interpreter.get_tensor(tensors.logits)[0],
                 tuple([interpreter.get_tensor(index) for index in tensors.states_out]),
@@ -297,16 +309,19 @@ def load_captioner(
     threads: int = 1,
     kernels: str = DEFAULT_KERNELS,
     backend: str | None = None,
+    probe: bool = False,
+    public_key: str | Path | None = None,
 ) -> CaptionModel:
     """Loads and verifies a captioning model.
 
     Args:
       path: a ``.tflite`` made by ``edgecap convert`` of a captioning run.
-      threads, kernels, backend: see :func:`edgecap.load`.
+      threads, kernels, backend, probe, public_key: see :func:`edgecap.load`.
 
     Raises:
       ModelFileError: missing, unreadable, damaged, or no edgecap model.
       SpecError: the spec is malformed, does not fit the graphs, or is for no captions.
-      BackendError: no TFLite runtime is installed, or it refuses the model.
+      BackendError, SignatureError: see :func:`edgecap.load`.
     """
-    return CaptionModel(read_bundle(path), threads=threads, kernels=kernels, backend=backend)
+    runtime: dict[str, Any] = {"threads": threads, "kernels": kernels, "backend": backend}
+    return CaptionModel(open_bundle(path, public_key=public_key, probe=probe, **runtime), **runtime)

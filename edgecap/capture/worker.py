@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 import signal
 import socket
@@ -97,6 +98,9 @@ def _read(
         else:
             in_a_row = 0
             check_frame(picture.image)
+            if not math.isfinite(picture.timestamp_s):
+                # Gaps, results and events are made of it.
+                raise SourceError(f"expected a time on time.monotonic; got {picture.timestamp_s}")
             image = picture.image if spec is None else resize(picture.image, spec)
             height, width = image.shape[:2]
             _write(picture, image, mailbox.room(height, width))

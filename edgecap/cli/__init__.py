@@ -20,6 +20,8 @@ _VERBS = {
     "web": ("edgecap.cli.web", "Make a page that runs a model in the browser."),
     "info": ("edgecap.cli.info", "Show what is inside a model file."),
     "verify": ("edgecap.cli.verify", "Check that a file is intact and computes the same here."),
+    "sign": ("edgecap.cli.sign", "Sign a model, so that devices can tell whose it is."),
+    "keygen": ("edgecap.cli.keygen", "Make a pair of keys to sign models with."),
     "replay": ("edgecap.cli.replay", "Run a flight recording again and compare every byte."),
     "data": ("edgecap.cli.data", "Show what is in a folder of clips or a manifest."),
     "train": ("edgecap.cli.train", "Train a model on clips, synthetic scenes or captions."),
@@ -116,6 +118,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    line = " ".join(message.split())
-    print(f"edgecap: {line}", file=sys.stderr)
+    from edgecap.cli.common import one_line
+
+    print(f"edgecap: {one_line(message)}", file=sys.stderr)
     sys.exit(code)

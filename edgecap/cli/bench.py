@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecap.cli.common import Progress, print_json, runtime_options
+from edgecap.cli.common import (
+    Progress,
+    check_output,
+    print_json,
+    runtime_options,
+    signature_option,
+    write_output,
+)
 
 if TYPE_CHECKING:
     from edgecap.benchmark import Bench
@@ -68,6 +75,7 @@ def _size(
     help="New processes whose start is timed; 0 leaves it out.  [default: 5]",
 )
 @runtime_options
+@signature_option
 @click.option("--json", "json_file", metavar="FILE", help="Write all figures; - for stdout.")
 @click.option("--html", "html_file", metavar="FILE", help="Write them as a page with plots.")
 @click.option(
@@ -162,9 +170,9 @@ def _bench(
         said.close()
     # The files first: whoever reads the table may be gone by now.
     if json_file not in (None, "-"):
-        _write(str(json_file), _json(bench.to_dict()))
+        write_output(str(json_file), _json(bench.to_dict()))
     if html_file is not None:
-        _write(html_file, page(bench))
+        write_output(html_file, page(bench))
     if json_file == "-":
         print_json(bench.to_dict())
         return
@@ -183,7 +191,7 @@ def _compare(a: str, b: str, *, json_file: str | None, fail_if_slower: bool) -> 
         for line in comparison.lines():
             click.echo(line)
         if json_file is not None:
-            _write(json_file, _json(comparison.to_dict()))
+            write_output(json_file, _json(comparison.to_dict()))
     if fail_if_slower and comparison.verdict == "slower":
         sys.exit(1)
 
@@ -201,8 +209,6 @@ def _refuse_with_compare(model: str | None, html_file: str | None) -> None:
 
 def _check_outputs(model: Path | None, json_file: str | None, html_file: str | None) -> None:
     """Before a minute of measuring: where the results go can be written, and is nothing else's."""
-    from edgecap.bundle import check_writable
-
     if html_file == "-":
         raise click.UsageError("--html: expected the name of a file")
     files = [Path(file).resolve() for file in (json_file, html_file) if file not in (None, "-")]
@@ -211,32 +217,16 @@ def _check_outputs(model: Path | None, json_file: str | None, html_file: str | N
     for file in files:
         if model is not None and file == model.resolve():
             raise click.UsageError(f"{file.name} is the model: it is not written to")
-        if not _is_special(file):
-            check_writable(file)
-
-
-def _is_special(file: Path) -> bool:
-    """A pipe or a device is written to; it must not be replaced."""
-    return file.exists() and not (file.is_file() or file.is_dir())
-
-
-def _write(name: str, text: str) -> None:
-    from edgecap.bundle import write_atomically
-
-    # The file itself, not a link to it, is replaced.
-    file = Path(name).resolve()
-    if _is_special(file):
-        file.write_text(text, "utf-8")
-    else:
-        write_atomically(file, text.encode())
+        check_output(str(file))
 
 
 def _read(name: str) -> Bench:
     from edgecap.benchmark import from_dict
+    from edgecap.documents import read_json
     from edgecap.errors import DataError, SpecError
 
     try:
-        return from_dict(json.loads(Path(name).read_text("utf-8")))
+        return from_dict(read_json(name))
     except OSError as error:
         raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error
     except (ValueError, SpecError) as error:

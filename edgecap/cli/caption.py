@@ -9,7 +9,13 @@ from typing import Any
 
 import click
 
-from edgecap.cli.common import json_option, print_json, runtime_options
+from edgecap.cli.common import (
+    json_option,
+    one_line,
+    print_json,
+    runtime_options,
+    signature_option,
+)
 
 
 @click.command("caption", short_help="Tell pictures in a sentence each.")
@@ -28,6 +34,7 @@ from edgecap.cli.common import json_option, print_json, runtime_options
 )
 @json_option
 @runtime_options
+@signature_option
 def command(
     model: str,
     images: tuple[str, ...],
@@ -52,7 +59,7 @@ def command(
     from edgecap.errors import DataError
     from edgecap.images import read_image
 
-    loaded = edgecap.load_captioner(resolve_model(model), **runtime)
+    loaded = edgecap.load_captioner(resolve_model(model), probe=True, **runtime)
     if attention is not None:
         try:
             attention.mkdir(parents=True, exist_ok=True)
@@ -63,7 +70,7 @@ def command(
         try:
             image = read_image(name)
         except DataError as error:
-            click.echo(f"edgecap: {error}", err=True)
+            click.echo(f"edgecap: {one_line(str(error))}", err=True)
             failed = True
             continue
         began = time.perf_counter()

@@ -6,6 +6,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+signature_option = click.option(
+    "--require-signature",
+    "public_key",
+    type=click.Path(),
+    metavar="PUBLIC.pem",
+    help="Take only a model that was signed with this key's private one ('edgecap sign').",
+)
 
 
 def runtime_options(function: _F) -> _F:
@@ -115,6 +125,50 @@ def listen_address(text: str | None, default: tuple[str, int]) -> tuple[str, int
 
 def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def check_output(name: str | None) -> None:
+    """Tells before a long job whether a file of results, if there is to be one, can be written.
+
+    Raises:
+      ModelFileError: see :func:`edgecap.bundle.check_writable`.
+    """
+    from edgecap.bundle import check_writable
+
+    if name not in (None, "-") and not _is_special(file := Path(str(name)).resolve()):
+        check_writable(file)
+
+
+def write_output(name: str, content: str | bytes) -> None:
+    """Writes a file of results: all of it, or the path is as it was.
+
+    Raises:
+      ModelFileError: it cannot be written.
+    """
+    from edgecap.bundle import write_atomically
+
+    data = content.encode() if isinstance(content, str) else content
+    # The file itself, not a link to it, is replaced.
+    file = Path(name).resolve()
+    if _is_special(file):
+        file.write_bytes(data)
+    else:
+        write_atomically(file, data)
+
+
+def _is_special(file: Path) -> bool:
+    """A pipe or a device is written to; it must not be replaced."""
+    return file.exists() and not (file.is_file() or file.is_dir())
+
+
+def printable(text: str) -> str:
+    """Without control characters: a file must not steer the terminal."""
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def one_line(message: str) -> str:
+    """A message as one line; names from files and folders in it may hold line breaks."""
+    return printable(" ".join(message.split()))
 
 
 class Progress:

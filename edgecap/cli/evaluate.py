@@ -15,6 +15,7 @@ from edgecap.cli.common import (
     json_option,
     print_json,
     runtime_options,
+    signature_option,
     table,
 )
 from edgecap.dataset.captions import PARTS
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 @json_option
 @decision_options
 @runtime_options
+@signature_option
 def command(
     model: str,
     data: str,
@@ -63,6 +65,7 @@ def command(
     threshold: float | None,
     as_json: bool,
     decide: Callable[..., DecisionSpec],
+    public_key: str | None,
     **runtime: Any,
 ) -> None:
     """Stream the recordings in DATA through MODEL, frame by frame, and score the answers.
@@ -92,6 +95,8 @@ def command(
     gate = SceneGate(threshold) if threshold is not None else None
     gated = ungated = None
     if path.is_dir():
+        if public_key is not None:
+            raise click.UsageError("--require-signature is for a .tflite: a run is not signed")
         if gate is not None:
             raise click.UsageError("--gate is for a .tflite: a run is not streamed in two parts")
         from edgecap.extras import require_convert
@@ -101,22 +106,22 @@ def command(
         spec_parts, predict = runs.open_for_evaluation(path, quantized=quantized)
         what = f"{model} ({network})"
     else:
-        import edgecap
-        from edgecap.bundle import read_bundle
+        from edgecap.opening import open_bundle
+        from edgecap.streaming import StreamingModel
 
-        bundle = read_bundle(path)
+        bundle = open_bundle(path, public_key=public_key, probe=True, **runtime)
         if bundle.spec.caption is not None:
             if gate is not None:
                 raise click.UsageError("--gate is not for captioning models")
             _evaluate_captions(bundle, data, part=part, beam=beam, as_json=as_json, **runtime)
             return
-        loaded = edgecap.load(path, **runtime)
+        loaded = StreamingModel(bundle, **runtime)
         spec_parts = loaded.spec
         predict = model_predictor(loaded)
         if gate is not None:
             # The one without the gate is measured as it runs without one: as a whole.
             predict = ungated = ungated_predictor(loaded)
-            gated = gated_predictor(edgecap.load(path, **runtime), gate)
+            gated = gated_predictor(StreamingModel(bundle, **runtime), gate)
         what = f"{loaded.spec.name} ({loaded.spec.recipe}, {loaded.backend})"
     decision = decide(spec_parts.decision, labels=spec_parts.labels, task=spec_parts.task)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecap.cli.common import json_option, print_json, table
+from edgecap.cli.common import json_option, print_json, printable, signature_option, table
 
 if TYPE_CHECKING:
     from edgecap.bundle import Bundle
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.option("--card", is_flag=True, help="Show the model card instead.")
 @json_option
-def command(model: str, card: bool, as_json: bool) -> None:
+@signature_option
+def command(model: str, card: bool, as_json: bool, public_key: str | None) -> None:
     """Show what is inside MODEL, without running it.
 
     \b
@@ -27,13 +28,13 @@ def command(model: str, card: bool, as_json: bool) -> None:
       edgecap info demo --card
     """
     from edgecap.assets import resolve_model
-    from edgecap.bundle import read_bundle
     from edgecap.captioning.contract import ENCODE_SUBGRAPH, bind_captions
     from edgecap.contract import bind
     from edgecap.flatbuffer import read_graph
+    from edgecap.opening import open_bundle
 
     path = resolve_model(model)
-    bundle = read_bundle(path)
+    bundle = open_bundle(path, public_key=public_key)
     operators = bundle.graph.operator_counts()
     if bundle.spec.caption is not None:
         bind_captions(bundle)
@@ -42,7 +43,7 @@ def command(model: str, card: bool, as_json: bool) -> None:
         bind(bundle.graph, bundle.spec)
     if card:
         for line in bundle.card.splitlines():
-            click.echo(_printable(line))
+            click.echo(printable(line))
         return
     if as_json:
         spec = json.loads(bundle.spec.to_json())
@@ -91,7 +92,7 @@ def _show(bundle: Bundle, size: int, operators: list[dict[str, Any]]) -> None:
     )
     for key, value in spec.provenance.items():
         for line in _lines(value):
-            click.echo(_printable(f"{key:<10} {line}"))
+            click.echo(printable(f"{key:<10} {line}"))
     tensors = [spec.input.tensor, *spec.states, spec.output.tensor]
     roles = ["input", *("state" for _ in spec.states), "output"]
     if caption is not None:
@@ -119,8 +120,3 @@ def _lines(value: Any) -> list[str]:
     if isinstance(value, dict):
         return [", ".join(f"{name} {item}" for name, item in value.items())]
     return [str(value)]
-
-
-def _printable(text: str) -> str:
-    """Without control characters: a file must not steer the terminal."""
-    return "".join(c if c.isprintable() else "�" for c in text)

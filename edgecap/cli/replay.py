@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecap.cli.common import json_option, print_json, table
+from edgecap.cli.common import json_option, print_json, printable, signature_option, table
 from edgecap.interpreter import BACKENDS, KERNELS
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     "--backend", type=click.Choice(BACKENDS), help="[default: as recorded, if it is installed]"
 )
 @json_option
+@signature_option
 def command(
     tape: str,
     model: str,
@@ -43,6 +44,7 @@ def command(
     threads: int | None,
     backend: str | None,
     as_json: bool,
+    public_key: str | None,
 ) -> None:
     """Run TAPE (an .edgetape of the flight recorder) again, from its recorded states.
 
@@ -70,6 +72,8 @@ def command(
         threads=threads or min(max(wanted.threads, 1), 64),
         kernels=kernels or (wanted.kernels if wanted.kernels in KERNELS else KERNELS[0]),
         backend=backend,
+        probe=True,
+        public_key=public_key,
     )
     result = replay(recorded, loaded, other_model=other_model)
     if video is not None:
@@ -80,9 +84,9 @@ def command(
         print_json(_document(recorded, result))
     else:
         for line in (*_about(recorded), *(_listing(recorded, result) if frames else ())):
-            click.echo(_printable(line))
+            click.echo(printable(line))
         for line in _verdict(recorded, result):
-            click.echo(_printable(line))
+            click.echo(printable(line))
     if not (result.equal if result.same_model else result.same_events):
         sys.exit(1)
 
@@ -177,8 +181,3 @@ def _document(tape: Tape, result: Replay) -> dict[str, Any]:
         "versions_apart": result.versions,
         "answers": [dataclasses.asdict(answer) for answer in result.answers],
     }
-
-
-def _printable(text: str) -> str:
-    """Without control characters: a file must not steer the terminal."""
-    return "".join(c if c.isprintable() else "�" for c in text)

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgecap.cli.common import decision_options, gate_option, runtime_options
+from edgecap.cli.common import (
+    decision_options,
+    gate_option,
+    runtime_options,
+    signature_option,
+)
 from edgecap.cli.logs import log_options
 from edgecap.cli.outputs import output_options
 
@@ -64,6 +69,7 @@ if TYPE_CHECKING:
 @gate_option
 @decision_options
 @runtime_options
+@signature_option
 @log_options
 def command(
     model: str,
@@ -79,6 +85,7 @@ def command(
     backend: str | None,
     kernels: str,
     threads: int,
+    public_key: str | None,
     **outputs: Any,
 ) -> None:
     """Stream cameras or recordings through MODEL (a .tflite made by 'edgecap convert', or 'demo').
@@ -96,15 +103,16 @@ def command(
       edgecap run gestures.tflite --source 0 --source rtsp://door/stream --view web
       edgecap run gestures.tflite --source 0 --record tapes/ --webhook https://…
       edgecap run captions.tflite --source 0 --every 10 --view window
+      edgecap run gestures.tflite --source 0 --require-signature owner.public.pem
     """
     from contextlib import ExitStack
 
     import edgecap
     from edgecap import systemd
     from edgecap.assets import resolve_model
-    from edgecap.bundle import read_bundle
     from edgecap.cli.outputs import Outputs
     from edgecap.logs import keep_off_stderr
+    from edgecap.opening import open_bundle
     from edgecap.pipeline import DEFAULT_MAX_GAP_S, NOTICES, Pipeline
     from edgecap.shutdown import GRACE_S, on_signal, stop_on_signals
     from edgecap.streaming import Stream
@@ -116,11 +124,11 @@ def command(
     if outputs["view"] == "line":
         # The line tells them itself.
         keep_off_stderr(NOTICES)
-    bundle = read_bundle(resolve_model(model))
+    runtime: dict[str, Any] = {"threads": threads, "kernels": kernels, "backend": backend}
+    bundle = open_bundle(resolve_model(model), public_key=public_key, probe=True, **runtime)
     spec = bundle.spec
     decision = decide(spec.decision, labels=spec.labels, task=spec.task)
     asked_for = {"threshold": threshold, "every_s": every_s, "record": outputs["record"]}
-    runtime = {"threads": threads, "kernels": kernels, "backend": backend}
     make_stream = _stream_maker(bundle, decision, runtime=runtime, **asked_for)
     size = (spec.input.height, spec.input.width)
     # Where nobody looks at the pictures, large ones need not leave the camera's process.

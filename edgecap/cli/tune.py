@@ -10,7 +10,14 @@ from typing import Any
 
 import click
 
-from edgecap.cli.common import Progress, print_json, runtime_options
+from edgecap.cli.common import (
+    Progress,
+    check_output,
+    print_json,
+    runtime_options,
+    signature_option,
+    write_output,
+)
 
 
 @click.command("tune", short_help="Find a model's thresholds from recordings.")
@@ -37,6 +44,7 @@ from edgecap.cli.common import Progress, print_json, runtime_options
 @click.option("--json", "json_file", metavar="FILE", help="Write all figures; - for stdout.")
 @click.option("--plot", metavar="FILE", help="Draw the trade-off curve (.png, .svg or .pdf).")
 @runtime_options
+@signature_option
 def command(
     model: str,
     data: str,
@@ -78,10 +86,11 @@ def command(
     target_file = (path if out is None else Path(out)).resolve()
     if target_file == resolve_model(DEMO_MODEL).resolve():
         raise click.UsageError("the packaged model is not written to; say where to with --out FILE")
-    loaded = load(path, **runtime)
+    loaded = load(path, probe=True, **runtime)
     check_tunable(loaded.spec)
-    for file in (target_file, *(Path(f) for f in (json_file, plot) if f not in (None, "-"))):
-        check_writable(Path(file))
+    check_writable(target_file)
+    for file in (json_file, plot):
+        check_output(file)
     if plot is not None:
         check_plot(Path(plot))
     said = Progress()
@@ -100,7 +109,7 @@ def command(
     finally:
         said.close()
     if plot is not None:
-        draw(tuning, Path(plot), title=f"{loaded.spec.name}: what is recognised, and at what price")
+        write_output(plot, draw(tuning, Path(plot).suffix, name=loaded.spec.name))
     document = {"model": model, "data": data, "background": background} | tuning.to_dict()
     if json_file == "-":
         print_json(document)
@@ -116,8 +125,7 @@ def command(
         for line in lines(tuning, rich=terminal.is_rich(sys.stdout)):
             click.echo(line)
     if json_file not in (None, "-"):
-        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-        Path(str(json_file)).write_text(text, "utf-8")
+        write_output(str(json_file), json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     for note in tuning.notes:
         click.echo(f"note: {note}", err=True)
     if tuning.chosen is None:
@@ -136,7 +144,8 @@ def command(
         data=data,
         background=background,
     )
-    click.echo(f"wrote {path if out is None else out}", err=True)
+    unsigned = "; sign it again" if loaded.bundle.signature else ""
+    click.echo(f"wrote {path if out is None else out}{unsigned}", err=True)
 
 
 def _recordings(count: int) -> str:

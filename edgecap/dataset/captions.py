@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecap.dataset.csvfile import read_rows
+from edgecap.documents import read_small
 from edgecap.errors import DataError
 
 #: What a picture may be for; a CSV file may leave it out.
@@ -63,13 +64,13 @@ def tokenize(sentence: str) -> list[str]:
 def is_captions(path: str | Path) -> bool:
     """Whether there are pictures with sentences there, by their names alone."""
     path = Path(path)
-    if path.is_dir():
-        return (path / _TOKENS).is_file()
-    if path.suffix.lower() not in (".csv", ".txt") or not path.is_file():
-        return False
     try:
+        if path.is_dir():
+            return (path / _TOKENS).is_file()
+        if path.suffix.lower() not in (".csv", ".txt") or not path.is_file():
+            return False
         names, _ = read_rows(path)
-    except DataError:
+    except (DataError, OSError):
         return False
     return "image" in names and "caption" in names
 
@@ -84,22 +85,11 @@ def read_captions(path: str | Path) -> list[CaptionedImage]:
       DataError: nothing of that form is there, a line is malformed, or pictures are missing.
     """
     path = Path(path)
-    if path.is_dir():
-        if not (path / _TOKENS).is_file():
-            raise DataError(
-                f"{path}: expected {_TOKENS} in it, as Flickr8k comes, or the path of a CSV file "
-                "with the columns image and caption"
-            )
-        sentences, parts = _read_official(path)
-        folder = path
-    elif path.is_file():
-        sentences, parts = _read_csv(path)
-        folder = path.parent
-    else:
-        raise DataError(f"{path}: no such file or folder")
-    if not sentences:
-        raise DataError(f"{path}: no picture with a sentence in it")
-    return _found(path, folder, sentences, parts)
+    try:
+        return _read(path)
+    except OSError as error:
+        # A name that is too long, a folder that may not be entered.
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def of_part(images: Iterable[CaptionedImage], part: str) -> list[CaptionedImage]:
@@ -116,6 +106,25 @@ def of_part(images: Iterable[CaptionedImage], part: str) -> list[CaptionedImage]
         there = ", ".join(sorted({str(image.part) for image in images}))
         raise DataError(f"expected pictures of the part {part!r}; there are those of {there}")
     return chosen
+
+
+def _read(path: Path) -> list[CaptionedImage]:
+    if path.is_dir():
+        if not (path / _TOKENS).is_file():
+            raise DataError(
+                f"{path}: expected {_TOKENS} in it, as Flickr8k comes, or the path of a CSV file "
+                "with the columns image and caption"
+            )
+        sentences, parts = _read_official(path)
+        folder = path
+    elif path.is_file():
+        sentences, parts = _read_csv(path)
+        folder = path.parent
+    else:
+        raise DataError(f"{path}: no such file or folder")
+    if not sentences:
+        raise DataError(f"{path}: no picture with a sentence in it")
+    return _found(path, folder, sentences, parts)
 
 
 def _read_official(folder: Path) -> tuple[dict[str, list[str]], dict[str, str | None]]:
@@ -195,11 +204,14 @@ def _found(
 
 def _lines(path: Path) -> list[str]:
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        text = read_small(path).decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text: {error}") from error
+    if "\0" in text:
+        raise DataError(f"{path}: not text (a NUL in it, as UTF-16 has); save it as UTF-8")
+    lines = text.splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 

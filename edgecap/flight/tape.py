@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecap.bundle import read_array
+from edgecap.documents import parse_json
 from edgecap.errors import ConfigError, FlightError, SpecError
 from edgecap.flight.memory import Array
 from edgecap.gate import SceneGate
@@ -282,8 +283,8 @@ def _entries(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
 
 def _read_header(data: bytes) -> Header:
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(data)
+    except ValueError as error:
         raise FlightError(f"{_HEADER} is not JSON: {error}") from error
     version = document.pop("edgetape", None) if isinstance(document, dict) else None
     if version != TAPE_VERSION:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -32,7 +33,7 @@ def result_record(
         record["latency_ms"] = round(result.latency_ms, 2)
     if isinstance(prediction, RegressionPrediction):
         # A number of any size: significant digits, not decimals.
-        values = (float(f"{value:.7g}") for value in prediction.values.tolist())
+        values = (_finite(float(f"{value:.7g}")) for value in prediction.values.tolist())
         return record | {
             "values": dict(zip(labels, values, strict=True)),
             "settled": prediction.settled,
@@ -40,15 +41,15 @@ def result_record(
     if isinstance(prediction, CaptionPrediction):
         return record | {
             "caption": prediction.text,
-            "score": round(prediction.score, 4),
+            "score": _finite(round(prediction.score, 4)),
             "written": prediction.written,
         }
     assert isinstance(prediction, (ClassPrediction, MultiLabelPrediction))
     record |= {
         "label": prediction.label,
-        "score": round(prediction.score, 4),
+        "score": _finite(round(prediction.score, 4)),
         "probabilities": {
-            label: round(p, 4)
+            label: _finite(round(p, 4))
             for label, p in zip(labels, prediction.probabilities.tolist(), strict=True)
         },
     }
@@ -66,7 +67,8 @@ def result_record(
 def event_records(result: Result) -> list[dict[str, Any]]:
     """The events of a result, each with all that a receiver needs to know.
 
-    ``time`` is the wall clock's, in UTC, and ``None`` where the source is not live.
+    ``time`` is the wall clock's, in UTC, and ``None`` where the source is not live, or its clock
+    is none that a day could be told from.
     """
     return [
         {
@@ -92,10 +94,19 @@ def notice_record(notice: Notice) -> dict[str, Any]:
     }
 
 
+def _finite(value: float) -> float | None:
+    """JSON has no word for what a float model may come to: NaN and infinity."""
+    return value if math.isfinite(value) else None
+
+
 def _wall_clock(result: Result) -> str | None:
     if result.latency_ms is None:
         return None
     # A live frame's timestamp is monotonic: an event told hours late still says when it was.
     wall_s = time.time() - (time.monotonic() - result.frame.timestamp_s)
-    moment = datetime.datetime.fromtimestamp(wall_s, datetime.timezone.utc)
+    try:
+        moment = datetime.datetime.fromtimestamp(wall_s, datetime.timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        # A camera of one's own may count in whatever it likes: what was seen is worth more.
+        return None
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgecap.errors import SourceError
-from edgecap.extras import require_cv2
+from edgecap.errors import DataError, SourceError
+from edgecap.images import read_image
 from edgecap.sources.base import ClosingSource, Frame
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
@@ -30,20 +30,23 @@ class ImageFolder(ClosingSource):
         self.name = str(path)
         self.rate_hz: float | None = rate_hz
         folder = Path(path)
-        if not folder.is_dir():
-            raise SourceError(f"{path}: no such folder")
-        self._files = list_images(folder)
+        try:
+            if not folder.is_dir():
+                raise SourceError(f"{path}: no such folder")
+            self._files = list_images(folder)
+        except OSError as error:
+            raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
         if not self._files:
             raise SourceError(f"{path}: no images in this folder; expected {', '.join(SUFFIXES)}")
 
     def __iter__(self) -> Iterator[Frame]:
-        cv2 = require_cv2("to read images")
         rate_hz = self.rate_hz or 1.0
         for index, file in enumerate(self._files):
-            image = cv2.imread(str(file), cv2.IMREAD_COLOR)
-            if image is None:
-                raise SourceError(f"{file}: OpenCV cannot decode this image")
-            yield Frame(index, index / rate_hz, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+            try:
+                image = read_image(file)
+            except DataError as error:
+                raise SourceError(str(error)) from error
+            yield Frame(index, index / rate_hz, image)
 
 
 def list_images(folder: Path) -> list[Path]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from edgecap.errors import SourceError
 from edgecap.extras import require_cv2
@@ -18,6 +20,8 @@ _MAX_FAILURES = 300
 _SEEK_S, _SEEK_EARLY_S = 20.0, 2.0
 # A container that states more frames, years of them, states nothing.
 _MAX_FRAMES = 1e9
+
+_T = TypeVar("_T")
 
 
 class VideoFile(ClosingSource):
@@ -45,9 +49,11 @@ class VideoFile(ClosingSource):
         self.name = str(path)
         if not Path(path).is_file():
             raise SourceError(f"{path}: no such file")
+        if not os.access(path, os.R_OK):
+            raise SourceError(f"{path}: cannot be read: Permission denied")
         with native_stderr_to_log():
             self._capture = cv2.VideoCapture(str(path))
-        self._missing = _missing(path)
+        self._missing = _looked_at(containers.missing_bytes, path)
         if not self._capture.isOpened():
             cut = f"; it is truncated: {_cut(self._missing)}" if self._missing is not None else ""
             raise SourceError(f"{path}: OpenCV cannot open it as a video{cut}")
@@ -125,10 +131,10 @@ class VideoFile(ClosingSource):
         if self._missing is not None and (fewer or not stated):
             told = f"{self.name} is truncated: {_cut(self._missing)}{at and f'; it ends {at}'}"
             self.tell("truncated", told, last_s)
-        elif whole and short and containers.ends_in_zeros(self.name):
+        elif whole and short and _looked_at(containers.ends_in_zeros, self.name):
             told = f"{self.name} is truncated: it ends {at}, and its rest was never written"
             self.tell("truncated", told, last_s)
-        elif whole and short and containers.is_riff(self.name):
+        elif whole and short and _looked_at(containers.is_riff, self.name):
             corrupt += stated - frames - corrupt
         if corrupt:
             told = f"{self.name}: {corrupt} frame(s) could not be decoded and were left out"
@@ -138,9 +144,9 @@ class VideoFile(ClosingSource):
         self._capture.release()
 
 
-def _missing(path: str | Path) -> int | None:
+def _looked_at(look: Callable[[str | Path], _T], path: str | Path) -> _T | None:
     try:
-        return containers.missing_bytes(path)
+        return look(path)
     except OSError:
         # OpenCV may still have read it; what cannot be looked at is not judged.
         return None

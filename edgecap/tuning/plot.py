@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,8 @@ def check_plot(path: Path) -> None:
     require_matplotlib(_PURPOSE)
 
 
-def draw(tuning: Tuning, path: Path, *, title: str) -> None:
-    """Writes the picture; its format follows from the path's suffix.
-
-    Raises:
-      OSError: it cannot be written.
-    """
+def draw(tuning: Tuning, suffix: str, *, name: str) -> bytes:
+    """The picture, of a model's name, in the format of a suffix: ``.png``, ``.svg`` or ``.pdf``."""
     matplotlib = require_matplotlib(_PURPOSE)
     style = {"text.parse_math": False, "font.size": 9, "svg.fonttype": "none"}
     with matplotlib.rc_context(style):
@@ -41,8 +38,10 @@ def draw(tuning: Tuning, path: Path, *, title: str) -> None:
         _settings(axes, tuning)
         _curve(axes, tuning)
         _marks(axes, tuning)
-        _dress(axes, tuning, title)
-        figure.savefig(path)
+        _dress(axes, tuning, f"{name}: what is recognised, and at what price")
+        picture = io.BytesIO()
+        figure.savefig(picture, format=suffix.lower().removeprefix("."))
+    return picture.getvalue()
 
 
 def _xy(point: Point, aim: str) -> tuple[float, float]:

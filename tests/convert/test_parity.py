@@ -6,6 +6,7 @@ The bounds are the product's: see docs/quantization.md for where each comes from
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ import tensorflow as tf
 from edgecap_convert.export.graph import convert_step
 from edgecap_convert.models.network import normalize
 from edgecap_convert.parity.drift import error_trend, reset_every
+from edgecap_convert.parity.record import leave_record
 from edgecap_convert.parity.steps import FreeRunning, free_running, teacher_forced
 from edgecap_convert.parity.trace import NetworkTracer
 from edgecap_convert.training.predict import NetworkPredictor
+from edgecap_convert.training.runs import QUANTIZED_FILE, converted_recipe, read_arrays
 
 from edgecap.contract import SIGNATURE
 from edgecap.flatbuffer import read_graph
@@ -147,3 +150,35 @@ def test_an_unknown_recipe_is_refused(
     assert "int8-int16" in line
     assert "'int4'" in line
     assert not out.exists()
+
+
+class Weights:
+    """A network, as far as its weights go."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def get_arrays(self) -> dict[str, np.ndarray]:
+        return {"weights": np.array([self.value])}
+
+
+def test_a_stopped_conversion_leaves_no_network_of_another_one(tmp_path: Path) -> None:
+    """Else the record says int8, and the weights beside it were trained for int8-full."""
+
+    def page(path: Path, record: dict[str, Any]) -> None:
+        path.write_text(record["recipe"])
+
+    def stopped(path: Path, record: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    leave_record(tmp_path, {"recipe": "int8-full"}, Weights(1), page)
+    assert converted_recipe(tmp_path) == "int8-full"
+    assert read_arrays(tmp_path / QUANTIZED_FILE)["weights"] == [1]
+    with pytest.raises(KeyboardInterrupt):
+        leave_record(tmp_path, {"recipe": "int8"}, Weights(2), stopped)
+    assert converted_recipe(tmp_path) == "int8"
+    assert not (tmp_path / QUANTIZED_FILE).exists()
+    leave_record(tmp_path, {"recipe": "int8"}, Weights(2), page)
+    assert read_arrays(tmp_path / QUANTIZED_FILE)["weights"] == [2]
+    leave_record(tmp_path, {"recipe": "float32"}, None, page)
+    assert not (tmp_path / QUANTIZED_FILE).exists()

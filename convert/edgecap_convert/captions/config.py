@@ -187,6 +187,8 @@ class CaptionConfig:
         Raises:
           ConfigError: an unknown setting, or one of the wrong type or out of range.
         """
+        if not isinstance(document, dict):
+            raise ConfigError(f"{where}: expected a table of settings")
         try:
             config = from_plain(cls, merge(cls().to_dict(), document), where)
             _ = config.input

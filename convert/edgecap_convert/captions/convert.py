@@ -36,6 +36,7 @@ from edgecap_convert.captions.parity import (
 from edgecap_convert.captions.quantize import quantize_captions
 from edgecap_convert.captions.runs import GRIDS, CaptionRun, open_caption_run
 from edgecap_convert.parity.gates import require, to_dicts
+from edgecap_convert.parity.record import leave_record
 from edgecap_convert.quantization.recipes import CAPTION_RECIPE, caption_recipe_named
 from edgecap_convert.training import runs
 
@@ -107,13 +108,12 @@ def convert_caption_run(
         "convert_seconds": round(converted_s, 1),
     }
     spec = dataclasses.replace(spec, provenance=_provenance(run, record, command))
-    runs.write_json(run.path / runs.PARITY_FILE, record)
-    write_parity_page(run.path / runs.PARITY_PAGE, record, spec.name)
-    if quantized is not None:
-        runs.save_weights(run.path / runs.QUANTIZED_FILE, quantized)
-    else:
-        # That of another conversion is not what the record speaks of.
-        (run.path / runs.QUANTIZED_FILE).unlink(missing_ok=True)
+    leave_record(
+        run.path,
+        record,
+        quantized,
+        lambda path, record: write_parity_page(path, record, spec.name),
+    )
     write_bundle(out, model=model, spec=spec, golden=golden, card=caption_card(spec, record))
     runs.discard_tree(run.path / GRIDS)
     return record

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecap.captioning.search import SearchSettings
+from edgecap.documents import read_json
 from edgecap.errors import ConfigError, DataError
 from edgecap.spec import InputSpec
 from edgecap_convert.captions.config import TASK, CaptionConfig
@@ -122,7 +123,7 @@ def as_recipe(network: CaptionNetwork, recipe: Recipe) -> CaptionNetwork:
 def is_caption_run(path: str | Path) -> bool:
     """Whether there is the run of a captioning network."""
     try:
-        document = json.loads((Path(path) / CONFIG_FILE).read_text("utf-8"))
+        document = read_json(Path(path) / CONFIG_FILE)
     except (OSError, ValueError):
         return False
     return isinstance(document, dict) and document.get("task") == TASK
@@ -142,7 +143,7 @@ def open_caption_run(path: str | Path, *, finished: bool = True) -> CaptionRun:
             f"{path}: this run was not finished; go on with it with 'edgecap train … --resume'"
         )
     try:
-        document = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
+        document = read_json(folder / CONFIG_FILE)
         return CaptionRun(
             path=folder,
             config=CaptionConfig.from_dict(document["config"], str(folder / CONFIG_FILE)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 import edgecap
-from edgecap.bundle import Bundle, Golden, write_atomically, write_bundle
+from edgecap.bundle import Bundle, Golden, write_bundle
 from edgecap.contract import SIGNATURE, tensor_spec
 from edgecap.errors import DataError
 from edgecap.flatbuffer import read_graph
@@ -25,19 +24,11 @@ from edgecap_convert.export.card import headline, model_card
 from edgecap_convert.export.graph import IMAGE, LOGITS, convert_float, convert_step
 from edgecap_convert.models.network import Network
 from edgecap_convert.parity import gates
-from edgecap_convert.parity.record import parity_record
+from edgecap_convert.parity.record import leave_record, parity_record
 from edgecap_convert.quantization.recipes import Recipe
 from edgecap_convert.report import write_parity_report
 from edgecap_convert.training.optimise import History
-from edgecap_convert.training.runs import (
-    PARITY_FILE,
-    PARITY_PAGE,
-    QUANTIZED_FILE,
-    Run,
-    read_metrics,
-    save_weights,
-    versions,
-)
+from edgecap_convert.training.runs import Run, read_metrics, versions
 
 _KERNELS = ("xnnpack", "builtin")
 _MEASURES = ("same_answers", "largest_difference", "mean_difference", "recordings", "frames")
@@ -114,14 +105,12 @@ def finish(
         "convert_seconds": round(convert_s, 1),
     } | (more or {})
     spec = dataclasses.replace(spec, provenance=_provenance(run, parity, command))
-    text = json.dumps(parity, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(run.path / PARITY_FILE, text.encode())
-    write_parity_report(run.path / PARITY_PAGE, parity, spec.name)
-    if made.quantized is not None:
-        save_weights(run.path / QUANTIZED_FILE, made.quantized)
-    else:
-        # That of another conversion is not what the record speaks of.
-        (run.path / QUANTIZED_FILE).unlink(missing_ok=True)
+    leave_record(
+        run.path,
+        parity,
+        made.quantized,
+        lambda path, record: write_parity_report(path, record, spec.name),
+    )
     write_bundle(out, model=model, spec=spec, golden=golden, card=model_card(spec, parity))
     return parity
 

@@ -48,6 +48,10 @@ def make_head_float(
     hidden, weights, biases = (int(i) for i in head.inputs)
     graph.tensors[logits].type, graph.tensors[logits].quantization = fb.FLOAT, None
     fb.set_constant(parsed, graph.tensors[weights], kernel.T)
+    if biases < 0:
+        # The converter leaves out a bias that is all zeros.
+        biases = fb.add_tensor(graph, graph.tensors[logits], b"head/bias")
+        graph.tensors[biases].shape = fb.indices(list(bias.shape))
     fb.set_constant(parsed, graph.tensors[biases], bias)
     real = fb.add_tensor(graph, graph.tensors[hidden], b"head/hidden")
     head.inputs = fb.indices([real, weights, biases])

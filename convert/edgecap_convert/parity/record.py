@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,14 @@ from edgecap_convert.parity.drift import audit_drift
 from edgecap_convert.parity.gates import judge, require, to_dicts
 from edgecap_convert.parity.steps import each_step, free_running, teacher_forced
 from edgecap_convert.parity.trace import NetworkTracer, Tracers
+from edgecap_convert.training.runs import (
+    PARITY_FILE,
+    PARITY_PAGE,
+    QUANTIZED_FILE,
+    Weighty,
+    save_weights,
+    write_json,
+)
 
 # Frames that are compared step by step: errors of a wrong grid show in the first.
 _STEPS = 512
@@ -63,6 +72,30 @@ def parity_record(
         record["drift"] = audit_drift(tracers, model, recordings, frames=audit_frames)
     record["parity_seconds"] = round(time.monotonic() - began, 1)
     return record
+
+
+def leave_record(
+    folder: Path,
+    record: dict[str, Any],
+    quantized: Weighty | None,
+    write_page: Callable[[Path, dict[str, Any]], None],
+) -> None:
+    """Writes the record, its page and the network that they speak of into a run's folder.
+
+    An older network goes first and the new one comes last: a run whose conversion was stopped in
+    between has none, rather than one of another conversion than the record, or even of a recipe
+    whose ranges the weights were not learnt for.
+
+    Args:
+      folder: of the run. record: see :func:`parity_record`.
+      quantized: the fake-quantised network; ``None`` where the file was made of the float one.
+      write_page: writes the record for people.
+    """
+    (folder / QUANTIZED_FILE).unlink(missing_ok=True)
+    write_json(folder / PARITY_FILE, record)
+    write_page(folder / PARITY_PAGE, record)
+    if quantized is not None:
+        save_weights(folder / QUANTIZED_FILE, quantized)
 
 
 def measure_steps(

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgecap.documents import check_depth, read_small
 from edgecap.errors import ConfigError, SpecError
 from edgecap.quantization import image_tensor
 from edgecap.spec import TASKS, InputSpec, from_plain
@@ -33,6 +34,7 @@ _LOUDEST = 10.0
 _WIDEST_ZOOM = 4.0
 _SHARPEST = 10.0
 _HEAVIEST = 100.0
+_MAX_TOML = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -256,6 +258,8 @@ class TrainConfig:
             raise ConfigError(f"members: expected 1 to {MOST_MEMBERS}; got {self.members}")
         if not 0 <= self.grace < 1:
             raise ConfigError(f"grace: expected 0 or more, below 1; got {self.grace}")
+        if not 0 <= self.ramp <= _HEAVIEST:
+            raise ConfigError(f"ramp: expected 0 to {_HEAVIEST:g}; got {self.ramp}")
         if not 0 <= self.checkpoint_s < math.inf:
             raise ConfigError(f"checkpoint_s: expected 0 or more; got {self.checkpoint_s}")
         if self.audit_frames < 0:
@@ -283,6 +287,8 @@ class TrainConfig:
         Raises:
           ConfigError: an unknown setting, or one of the wrong type or out of range.
         """
+        if not isinstance(document, dict):
+            raise ConfigError(f"{where}: expected a table of settings")
         merged = merge(cls().to_dict(), document)
         try:
             config = from_plain(cls, merged, where)
@@ -319,12 +325,18 @@ def read_toml(path: str | Path) -> dict[str, Any]:
       ConfigError: missing, or no TOML.
     """
     try:
-        with Path(path).open("rb") as file:
-            return tomllib.load(file)
+        settings = tomllib.loads(read_small(path, _MAX_TOML).decode("utf-8-sig"))
+        check_depth(settings)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text; expected TOML in UTF-8: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{path}: tables and lists nested too deeply") from None
+    # A number of thousands of digits is no TOMLDecodeError.
+    except ValueError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
+    return settings
 
 
 def merge(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import edgecap
 from edgecap.bundle import check_writable, write_atomically
 from edgecap.dataset import open_dataset
+from edgecap.documents import read_json
 from edgecap.errors import ConfigError, DataError
 from edgecap.evaluation import evaluate, model_predictor
 from edgecap.extras import require_convert
@@ -190,7 +191,7 @@ def _fold(
         task=run.task,
     )
     int8 = result.to_dict()
-    parity = json.loads((path / runs.PARITY_FILE).read_text("utf-8"))
+    parity = read_json(path / runs.PARITY_FILE)
     figures = {
         "fold": fold.number,
         "train_seconds": metrics["seconds"],

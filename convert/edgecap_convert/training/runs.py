@@ -27,6 +27,7 @@ import numpy as np
 
 from edgecap.bundle import write_atomically
 from edgecap.caption_spec import CAPTIONING
+from edgecap.documents import read_json
 from edgecap.errors import ConfigError, DataError
 from edgecap.evaluation import Predictor
 from edgecap.extras import require_convert
@@ -128,7 +129,7 @@ def converted_recipe(folder: Path) -> str:
     """The recipe of the last conversion of the run in a folder; see ``Run.converted_recipe``."""
     path = folder / PARITY_FILE
     try:
-        return str(json.loads(path.read_text("utf-8"))["recipe"])
+        return str(read_json(path)["recipe"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{path}: expected the record of a conversion with its recipe; got {error!r}. "
@@ -274,7 +275,7 @@ def settle_split(folder: Path, data: str, split: dict[str, Any]) -> None:
         write_json(path, split)
         return
     try:
-        begun_with = json.loads(path.read_text("utf-8"))
+        begun_with = read_json(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is damaged: {error}") from error
     if begun_with != json.loads(json.dumps(split)):
@@ -303,7 +304,9 @@ def open_run(path: str | Path, *, finished: bool = True) -> Run:
             f"{path}: this run was not finished; go on with it with 'edgecap train … --resume'"
         )
     try:
-        document = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
+        document = read_json(folder / CONFIG_FILE)
+        if not isinstance(document, dict):
+            raise TypeError("expected an object")  # noqa: TRY301  # as of the fields below
         if document.get("task") == CAPTIONING:
             raise DataError(
                 f"{path}: the run of a {CAPTIONING} network, which streams nothing; convert it, "
@@ -332,7 +335,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     """
     path = folder / METRICS_FILE
     try:
-        metrics = json.loads(path.read_text("utf-8"))
+        metrics = read_json(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is damaged: {error}") from error
     if not isinstance(metrics, dict) or "data" not in metrics:
@@ -348,7 +351,7 @@ def read_histories(run: Run) -> list[dict[str, Any]]:
     """
     path = run.path / HISTORY_FILE
     try:
-        histories: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
+        histories: list[dict[str, Any]] = read_json(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is damaged: {error}") from error
     return histories

@@ -27,6 +27,11 @@ _log = logging.getLogger(__name__)
 MOST_VIEWERS = 16
 # A browser opens several connections for one page.
 _MOST_CONNECTIONS = 4 * MOST_VIEWERS
+# While there is no room, the next one is told so after this time: whoever come by the hundred wait
+# in the system's queue, and take neither files nor the processor from the loop.
+_NEXT_S = 0.005
+# What cannot be accepted for want of files is tried again.
+_ACCEPT_AGAIN_S = 0.5
 # A viewer who has not asked for so long is gone.
 _VIEWER_S = 5.0
 # A connection ends when the next request takes longer than this, or when an answer does.
@@ -125,15 +130,14 @@ class Server:
 
     async def _main(self) -> None:
         self._stopping, self._news, self._wanted = (asyncio.Event() for _ in range(3))
-        server = await asyncio.start_server(
-            self._connected, sock=self._listener, limit=HEAD_BYTES, backlog=_MOST_CONNECTIONS
-        )
+        self._listener.setblocking(False)
         self._loop = asyncio.get_running_loop()
         self._started.set()
-        watch = asyncio.create_task(self._watch())
+        own = [asyncio.create_task(self._watch()), asyncio.create_task(self._accept())]
         await self._stopping.wait()
-        watch.cancel()
-        server.close()
+        for task in own:
+            task.cancel()
+        await asyncio.wait(own)
         # More than once: before Python 3.12, wait_for() loses a cancellation that comes in the
         # very moment in which what it waits for is there.
         while tasks := tuple(self._tasks):
@@ -141,19 +145,46 @@ class Server:
                 task.cancel()
             await asyncio.wait(tasks, timeout=0.05)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        full = len(self._tasks) >= _MOST_CONNECTIONS
-        self._tasks.add(task)
+    async def _accept(self) -> None:
+        """Takes connections, as many as there is room for.
+
+        Not by asyncio's own server, which accepts all that come before it asks whether it may.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                peer, _ = await loop.sock_accept(self._listener)
+            except OSError as error:
+                _log.debug("the web page cannot accept a connection: %s", error)
+                await asyncio.sleep(_ACCEPT_AGAIN_S)
+                continue
+            if len(self._tasks) < _MOST_CONNECTIONS:
+                task = loop.create_task(self._connected(peer))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+                # Others have their turn before the next one.
+                await asyncio.sleep(0)
+            else:
+                _turn_away(peer)
+                await asyncio.sleep(_NEXT_S)
+
+    async def _connected(self, peer: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=HEAD_BYTES)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        try:
+            transport, _ = await loop.connect_accepted_socket(lambda: protocol, peer)
+        except BaseException as error:
+            peer.close()
+            if isinstance(error, OSError):
+                return
+            raise
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         # An answer counts as sent when the system has taken all of it.
         writer.transport.set_write_buffer_limits(0)
         try:
-            if full:
-                await self._send(writer, plain(503, "too many connections; try again later"))
-            else:
-                while await self._exchange(reader, writer):
-                    pass
+            while await self._exchange(reader, writer):
+                pass
         except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError):
             # They have left, or are too slow.
             writer.transport.abort()
@@ -163,7 +194,6 @@ class Server:
             _log.exception("a viewer of the web page was lost")
             writer.transport.abort()
         finally:
-            self._tasks.discard(task)
             writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -285,3 +315,13 @@ class Server:
         if self._health is None or now_s - self._health[0] >= _TICK_S:
             self._health = now_s, self._info.health()
         return self._health[1]
+
+
+def _turn_away(peer: socket.socket) -> None:
+    """Says that there is no room, as far as the system takes it at once, and closes."""
+    answer = plain(503, "too many connections; try again later")
+    with peer, contextlib.suppress(OSError):
+        peer.setblocking(False)
+        peer.send(b"".join(answer.parts(keep_alive=False, head_only=False)))
+        # What was asked already and not read would take the answer away again.
+        peer.recv(HEAD_BYTES)
