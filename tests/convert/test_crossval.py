@@ -136,6 +136,7 @@ def test_the_int8_model_is_measured_on_its_own_fold(
     assert found["confusion"] == summary["folds"][1]["int8"]["confusion"]
 
 
+@pytest.mark.slow
 def test_resuming_does_what_is_left_and_nothing_else(
     done: Path,
     clips: Path,
@@ -164,6 +165,7 @@ def test_resuming_does_what_is_left_and_nothing_else(
     assert "other settings (fold)" in line
 
 
+@pytest.mark.slow
 def test_one_fold_of_a_column_can_be_done_alone(
     clips: Path, config: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
