@@ -1,8 +1,8 @@
 """What edgecap's runtime is made of: bill of materials, licences, known vulnerabilities.
 
     python -m pip install -e '.[dev]'
-    python benchmarks/audit.py --sbom benchmarks/results/sbom.json \\
-        --licences benchmarks/results/licences.json
+    python benchmarks/audit.py --sbom benchmarks/audit_results/sbom.json \\
+        --licences benchmarks/audit_results/licences.json
 
 The bill of materials (CycloneDX) is of a fresh environment with nothing but the runtime, written by
 cyclonedx-py from an environment of its own. Licences are those that the packages installed here
