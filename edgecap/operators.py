@@ -334,6 +334,7 @@ def _check_counts(
 
 # Their results have one grid, whatever they read.
 _FIXED = ("LOGISTIC", "SOFTMAX", "TANH")
+_MULTIPLIED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MUL", "BATCH_MATMUL")
 
 
 def _check_scales(
@@ -345,10 +346,12 @@ def _check_scales(
         require(not step or step >= _LEAST_SOFTMAX_STEP, "reads steps of {:g}", step)
     if kind.name in _FIXED:
         return
-    largest = max(each.largest for each in ins)
-    if len(ins) > 1:
-        # The accumulator of a layer or of a product.
-        largest = max(largest, ins[0].largest * ins[1].largest)
+    if kind.name in _MULTIPLIED:
+        # Their accumulator: what a layer reads may be far coarser than what it gives, where its
+        # weights are almost nothing.
+        largest = ins[0].largest * ins[1].largest
+    else:
+        largest = max(each.largest for each in ins)
     for out in outs:
         if out.dtype in QUANTIZED:
             require(

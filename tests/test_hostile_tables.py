@@ -23,6 +23,7 @@ from edgecap.captioning import CaptionModel
 from edgecap.errors import BackendError, EdgecapError, ModelFileError, SpecError
 from edgecap.flatbuffer import read_graph
 from edgecap.graph_checks import check_tables
+from edgecap.interpreter import open_interpreter
 from edgecap.schema import OPTIONS
 from edgecap.steps import WholeStep
 from edgecap.streaming import StreamingModel
@@ -320,6 +321,24 @@ def test_shapes_that_the_operators_do_not_give_are_refused(tmp_path: Path) -> No
     hostile = dataclasses.replace(bundle, model=data, graph=read_graph(data))
     with pytest.raises(SpecError, match=r"the file says \(1, 4, 3\), its operators give"):
         StreamingModel(hostile)
+
+
+def test_a_layer_whose_weights_are_almost_nothing_is_accepted(objects: Any) -> None:
+    """It gives steps far finer than it reads; what kernels scale by is no more than before."""
+    changed = copy.deepcopy(objects)
+    fine = np.float32(2.0**-15)
+    for side, place in (("inputs", 1), ("outputs", 0)):
+        of = tensor(changed, "CONV_2D", side, place).quantization
+        of.scale = of.scale * fine
+    given, told = (tensor(changed, "CONV_2D", s, 0).quantization for s in ("inputs", "outputs"))
+    assert given.scale[0] > 2**13 * told.scale[0]
+    data = packed(changed)
+    assert check_tables(data).tensors
+    open_interpreter(data)
+    # The same from weights as they were: more than kernels are known to scale by.
+    told.scale = told.scale * fine * fine
+    with pytest.raises(ModelFileError, match="CONV_2D, gives a scale of"):
+        check_tables(packed(changed))
 
 
 class _Refusing:
