@@ -384,7 +384,7 @@ def test_the_verbs(told: Told, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     assert code == 1
     assert f"{image.path}: {record['caption']}" in out
     assert err.splitlines() == [
-        f"edgecap: {bad}: not a picture that OpenCV can read (JPEG, PNG, WebP, …)"
+        f"edgecap: {bad}: not a picture that OpenCV can read (JPEG, PNG, WebP, …), or cut short"
     ]
     (sheet,) = looked.iterdir()
     assert cv2.imread(str(sheet)).shape[1] == 8 + 4 * (224 + 8)
