@@ -147,46 +147,9 @@ def _write_parts(
             archive.writestr(zipfile.ZipInfo(name, ZIP_DATE), data, method)
     from pathlib import Path
 
+    from edgecap.durable import write_atomically
+
     write_atomically(Path(path), buffer.getvalue())
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes beside the path, forces it to the disk, then renames: all or nothing.
-
-    Raises:
-      ModelFileError: the folder does not exist or cannot be written.
-    """
-    if not path.name:
-        raise ModelFileError(f"cannot write {str(path)!r}: expected the name of a file")
-    # Drawn: what a killed process left must not bear the name that one with its number, as all have
-    # in a container, will choose.
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(6).hex()}.tmp")
-    try:
-        try:
-            with beside.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise ModelFileError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def check_writable(path: Path) -> None:
-    """Tells before a long job whether its result can be written.
-
-    Raises:
-      ModelFileError: no such folder, no right to write there, or the path is a folder.
-    """
-    if not path.name or path.is_dir():
-        raise ModelFileError(f"cannot write {str(path)!r}: expected the name of a file")
-    if not path.parent.is_dir():
-        raise ModelFileError(f"cannot write {path}: no such folder {path.parent}")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise ModelFileError(f"cannot write {path}: no permission to write to {path.parent}")
 
 
 def read_bundle(path: str | Path) -> Bundle:

@@ -15,14 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecap import ziptail
-from edgecap.bundle import (
-    SIGNATURE_MEMBER,
-    SIGNATURE_SIZE,
-    ZIP_DATE,
-    parse_bundle,
-    write_atomically,
-)
+from edgecap.bundle import SIGNATURE_MEMBER, SIGNATURE_SIZE, ZIP_DATE, parse_bundle
 from edgecap.documents import read_small
+from edgecap.durable import write_atomically
 from edgecap.errors import SignatureError
 from edgecap.extras import require_ed25519
 

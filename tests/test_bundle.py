@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import hashlib
 import io
-import os
 import resource
 import subprocess
 import sys
@@ -19,14 +18,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 import edgecap
-from edgecap.bundle import (
-    Bundle,
-    Golden,
-    parse_bundle,
-    read_bundle,
-    write_atomically,
-    write_bundle,
-)
+from edgecap.bundle import Bundle, Golden, parse_bundle, read_bundle, write_bundle
 from edgecap.errors import EdgecapError, ModelFileError, SpecError
 from edgecap.golden import check_golden, replay
 from edgecap.interpreter import KERNELS
@@ -334,27 +326,6 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(
     assert result.stdout.startswith(f"cannot write {path}: "), result.stderr
     assert path.read_bytes() == b"the old file"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_what_a_killed_writer_left_is_not_in_the_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The next writer may have the number of the killed one: in containers it often has."""
-    path = tmp_path / "checkpoint.npz"
-    seen: list[Path] = []
-    fsync = os.fsync
-
-    def look(descriptor: int) -> None:
-        seen.extend(tmp_path.glob(".*.tmp"))
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", look)
-    write_atomically(path, b"the first")
-    (left,) = seen
-    left.write_bytes(b"ha")
-    write_atomically(path, b"the second")
-    assert path.read_bytes() == b"the second"
-    assert left.read_bytes() == b"ha", "another process might be writing it"
 
 
 def test_a_model_is_not_written_over_a_folder_or_into_none(tmp_path: Path, bundle: Bundle) -> None:

@@ -180,30 +180,63 @@ from edgecap.errors import SinkError
 from edgecap.sinks import video
 from tests.runs import LABELS, result, run_info
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, hard))
 video._CHECK_EVERY_S = 0.0
-sink = video.Video(sys.argv[1], LABELS)
+sink = video.Video(sys.argv[1], LABELS, segment_s=float(sys.argv[2]) or None)
 sink.begin(run_info())
-try:
-    for index in range(5000):
+told = 0
+for index in range(int(sys.argv[3])):
+    try:
         sink.write(result(index, timestamp_s=index / 10, size=(480, 640)))
-except SinkError as error:
-    print(error)
+    except SinkError as error:
+        told += 1
+        if told == 1:
+            print(error)
+print(told)
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_FSIZE")
-def test_a_file_that_no_longer_grows_is_told(tmp_path: Path) -> None:
+def limited(path: Path, *, segment_s: float, pictures: int) -> list[str]:
+    """What is told of videos that may have 5 kB each, and how often."""
     root = Path(__file__).parent.parent
     done = subprocess.run(
-        [sys.executable, "-c", _LIMITED, str(tmp_path / "out.avi")],
+        [sys.executable, "-c", _LIMITED, str(path), str(segment_s), str(pictures)],
         capture_output=True,
         text=True,
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(root)},
         check=False,
     )
-    assert "does not grow any more" in done.stdout
+    return done.stdout.splitlines()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_FSIZE")
+def test_a_file_that_no_longer_grows_is_told(tmp_path: Path) -> None:
+    told, _ = limited(tmp_path / "out.avi", segment_s=0, pictures=700)
+    assert "does not grow any more" in told
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".avi", ".mp4"])
+@pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_FSIZE")
+def test_a_segment_that_lacks_its_end_is_told(tmp_path: Path, suffix: str) -> None:
+    """Segments that end before so many pictures that a file must have grown."""
+    told, times = limited(tmp_path / f"out{suffix}", segment_s=10, pictures=350)
+    assert "does not grow any more" in told
+    # Once for each of three segments.
+    assert int(times) == 3
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".avi", ".mp4", ".webm"])
+def test_short_segments_that_are_whole_are_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    monkeypatch.setattr(video, "_CHECK_EVERY_S", 0.0)
+    sink = Video(str(tmp_path / f"out{suffix}"), LABELS, segment_s=0.2)
+    sink.begin(run_info())
+    for index in range(21):
+        sink.write(at(index, index / RATE_HZ))
+    sink.close()
+    assert len(list(tmp_path.iterdir())) > 5
 
 
 def test_what_cannot_be_a_video_is_refused(tmp_path: Path) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -102,6 +105,73 @@ def test_only_a_folder_of_its_own_is_written_to(npm: Path, demo_path: Path, tmp_
         write_site(demo_path, thesis / "index.html", litert=find_litert(npm))
     (tmp_path / "empty").mkdir()
     write_site(demo_path, tmp_path / "empty", litert=find_litert(npm))
+
+
+_LIMITED = """
+import resource, sys
+from edgecap.browser import find_litert, write_site
+from edgecap.errors import ConfigError
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+try:
+    write_site(sys.argv[1], sys.argv[2], litert=find_litert(None))
+except ConfigError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_FSIZE")
+def test_a_full_disk_leaves_the_page_as_it_was(npm: Path, site: Path, demo_path: Path) -> None:
+    (site / "index.html").write_text("of an older edgecap")
+    (site / "CNAME").write_text("somebody's own")
+    before = {path: path.read_bytes() for path in site.rglob("*") if path.is_file()}
+    for folder in (site, site.with_name("new")):
+        done = subprocess.run(
+            [sys.executable, "-c", _LIMITED, str(demo_path), str(folder)],
+            capture_output=True,
+            text=True,
+            cwd=npm,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            check=False,
+        )
+        assert done.stdout.startswith(f"cannot write {folder}: "), done.stderr
+    assert {path: path.read_bytes() for path in site.rglob("*") if path.is_file()} == before
+    assert not site.with_name("new").exists()
+    assert list(site.glob(".*")) == []
+    # And with room again, only what is the page's changes.
+    write_site(demo_path, site, litert=find_litert(npm))
+    assert (site / "index.html").read_text() != "of an older edgecap"
+    assert (site / "CNAME").read_text() == "somebody's own"
+
+
+def test_a_page_whose_writing_was_killed_is_written_again(
+    npm: Path, demo_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After any of the renames: the worker, by which a page is known, is the last of them."""
+    replace, renames = Path.replace, 0
+
+    class KilledError(BaseException):
+        pass
+
+    def die(self: Path, target: Path) -> Path:
+        nonlocal renames
+        renames += 1
+        if renames > 3:
+            # Nothing is cleaned up by a killed process.
+            monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+            raise KilledError
+        return replace(self, target)
+
+    folder = tmp_path / "site"
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", die)
+        with pytest.raises(KilledError):
+            write_site(demo_path, folder, litert=find_litert(npm))
+    monkeypatch.undo()
+    assert (folder / "model.tflite").exists()
+    assert not (folder / "service-worker.js").exists()
+    site = write_site(demo_path, folder, litert=find_litert(npm))
+    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert there == set(site.files)
 
 
 def test_a_model_that_no_page_can_run_is_refused(

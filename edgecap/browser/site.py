@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgecap.browser.litert import LiteRtJs
 from edgecap.bundle import parse_bundle, read_bundle
 from edgecap.contract import bind
+from edgecap.durable import sync_folder, write_synced
 from edgecap.errors import ConfigError, ModelFileError, SpecError
 
 #: Models that answer every frame; another task has no page.
 STREAMING_TASKS = ("classification", "multilabel", "regression")
 MODEL = "model.tflite"
 _WORKER = "service-worker.js"
+# A folder within the page's own, as that may be the root of a disk.
+_BESIDE = ".edgecap-web-"
 _OWN = Path(__file__).with_name("assets")
 # The page is a sibling of the one that 'edgecap run --view web' serves, and has these from it.
 _SHARED_FROM = Path(__file__).parents[1] / "sinks" / "web" / "assets"
@@ -124,17 +129,40 @@ def _digest(files: dict[str, bytes]) -> str:
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
+    """All files beside their places, forced to the disk, then renamed one after the other.
+
+    A full disk leaves the folder as it was. The worker comes last: a browser that has the page
+    asks for new files when that one has changed, and not before.
+    """
+    made = not folder.exists()
+    beside = folder / f"{_BESIDE}{os.getpid()}-{os.urandom(6).hex()}"
     try:
-        if folder.exists():
-            there = list(folder.iterdir()) if folder.is_dir() else None
-            if there is None or (there and not (folder / _WORKER).is_file()):
-                raise ConfigError(
-                    f"{folder}: expected a new or an empty folder, or one that 'edgecap web' has "
-                    "written; this is something else. Choose another name"
-                )
-        for name, data in files.items():
-            file = folder / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(data)
+        if not made:
+            _check_own(folder)
+        try:
+            for name, data in files.items():
+                (beside / name).parent.mkdir(parents=True, exist_ok=True)
+                write_synced(beside / name, data)
+            for name in sorted(files, key=lambda name: name == _WORKER):
+                (folder / name).parent.mkdir(exist_ok=True)
+                (beside / name).replace(folder / name)
+        except BaseException:
+            shutil.rmtree(folder if made else beside, ignore_errors=True)
+            raise
+        # Also what others left that were killed.
+        for left in folder.glob(f"{_BESIDE}*"):
+            shutil.rmtree(left, ignore_errors=True)
     except OSError as error:
         raise ConfigError(f"cannot write {folder}: {error.strerror or error}") from error
+    for written in {(folder / name).parent for name in files}:
+        sync_folder(written)
+
+
+def _check_own(folder: Path) -> None:
+    there = [entry.name for entry in folder.iterdir()] if folder.is_dir() else [""]
+    # Who was killed between two renames has left no worker yet, but what lay beside.
+    if there and not any(name == _WORKER or name.startswith(_BESIDE) for name in there):
+        raise ConfigError(
+            f"{folder}: expected a new or an empty folder, or one that 'edgecap web' has "
+            "written; this is something else. Choose another name"
+        )

@@ -103,8 +103,8 @@ def command(
 
 
 def _draw(path: Path, image: Any, caption: Any) -> None:
-    from edgecap.bundle import write_atomically
     from edgecap.captioning.overlay import attention_sheet
+    from edgecap.durable import write_atomically
     from edgecap.extras import require_cv2
 
     cv2 = require_cv2("to draw on pictures")

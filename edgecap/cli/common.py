@@ -131,9 +131,9 @@ def check_output(name: str | None) -> None:
     """Tells before a long job whether a file of results, if there is to be one, can be written.
 
     Raises:
-      ModelFileError: see :func:`edgecap.bundle.check_writable`.
+      ModelFileError: see :func:`edgecap.durable.check_writable`.
     """
-    from edgecap.bundle import check_writable
+    from edgecap.durable import check_writable
 
     if name not in (None, "-") and not _is_special(file := Path(str(name)).resolve()):
         check_writable(file)
@@ -145,7 +145,7 @@ def write_output(name: str, content: str | bytes) -> None:
     Raises:
       ModelFileError: it cannot be written.
     """
-    from edgecap.bundle import write_atomically
+    from edgecap.durable import write_atomically
 
     data = content.encode() if isinstance(content, str) else content
     # The file itself, not a link to it, is replaced.

@@ -39,7 +39,7 @@ def command(data: str, task: str | None, sheet: Path | None, strict: bool, as_js
     from edgecap.extras import require_convert
 
     if sheet is not None:
-        from edgecap.bundle import check_writable
+        from edgecap.durable import check_writable
 
         # Told before the long part.
         check_writable(sheet)

@@ -72,7 +72,7 @@ def command(
     """
     from edgecap import terminal
     from edgecap.assets import DEMO_MODEL, resolve_model
-    from edgecap.bundle import check_writable
+    from edgecap.durable import check_writable
     from edgecap.errors import TuningError
     from edgecap.streaming import load
     from edgecap.tuning import record_background, record_data, tune

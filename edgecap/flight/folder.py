@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from edgecap.durable import sync_folder
 from edgecap.errors import FlightError
 from edgecap.flight.tape import SUFFIX
 
@@ -84,7 +85,7 @@ class TapeFolder:
         finally:
             with _lock:
                 _under_way.discard(beside.name)
-        self._sync()
+        sync_folder(self.path)
         return path
 
     def tapes(self) -> list[Path]:
@@ -115,15 +116,6 @@ class TapeFolder:
             with contextlib.suppress(OSError):
                 if match and not _is_written(path, int(match[1])):
                     path.unlink(missing_ok=True)
-
-    def _sync(self) -> None:
-        """The rename too is to survive a loss of power; not every system can be asked for it."""
-        with contextlib.suppress(OSError):
-            handle = os.open(self.path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
 
 
 def _is_written(path: Path, pid: int) -> bool:

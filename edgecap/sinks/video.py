@@ -89,7 +89,9 @@ class Video(Sink):
             # By pictures and not by the clock, which may jump.
             self._segment_s is not None and track.file.written >= self._segment_s * self._rate_hz
         ):
-            track.end()
+            file, track.file = track.file, None
+            file.close()
+            file.check_written()
         try:
             if track.file is not None:
                 track.file.check()
@@ -210,6 +212,19 @@ class _File:
 
     def close(self) -> None:
         self._writer.release()
+
+    def check_written(self) -> None:
+        """Raises ``SinkError`` where a file that is closed lacks its end.
+
+        Encoders buffer, so of a short file nothing can be told before. A WebM file that was
+        buffered whole and is written in part, by a quota for instance, still passes.
+        """
+        try:
+            size = self._path.stat().st_size
+        except OSError as error:
+            raise SinkError(f"cannot write {self._path}: {error.strerror}") from error
+        if size == 0 or (size == self._bytes and self.written > self._written_then):
+            raise SinkError(f"cannot write {self._path}: it does not grow any more")
 
     def _check_space(self) -> None:
         free = shutil.disk_usage(self._path.parent).free

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 import edgecap
-from edgecap.bundle import Bundle, Golden, check_writable, write_bundle
+from edgecap.bundle import Bundle, Golden, write_bundle
 from edgecap.captioning.contract import ENCODE_SUBGRAPH
 from edgecap.captioning.golden import replay
 from edgecap.captioning.model import CaptionModel
+from edgecap.durable import check_writable
 from edgecap.errors import DataError
 from edgecap.extras import require_caption_scores
 from edgecap.flatbuffer import read_graph

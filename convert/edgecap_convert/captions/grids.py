@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from edgecap.bundle import write_atomically
 from edgecap.dataset.captions import CaptionedImage
+from edgecap.durable import write_atomically
 from edgecap.extras import require_cv2
 from edgecap.images import read_image
 from edgecap.preprocess import resize

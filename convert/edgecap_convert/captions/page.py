@@ -14,9 +14,9 @@ import tensorflow as tf
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from edgecap.bundle import write_atomically
 from edgecap.captioning.overlay import overlay
 from edgecap.dataset.captions import CaptionedImage
+from edgecap.durable import write_atomically
 from edgecap.evaluation.captions import CaptionScores
 from edgecap.extras import require_cv2
 from edgecap.images import read_image

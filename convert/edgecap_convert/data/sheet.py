@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgecap.bundle import check_writable, write_atomically
+from edgecap.durable import check_writable, write_atomically
 from edgecap.extras import require_cv2
 from edgecap_convert.data.survey import ClipFacts, Survey, choose
 

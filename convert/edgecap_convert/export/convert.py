@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from edgecap.bundle import check_writable, write_atomically
+from edgecap.durable import check_writable, write_atomically
 from edgecap.errors import ConfigError, DataError
 from edgecap_convert.data import TrainingData
 from edgecap_convert.export.assemble import Converted, finish, measured_part

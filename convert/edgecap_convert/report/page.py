@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from edgecap.bundle import write_atomically
+from edgecap.durable import write_atomically
 from edgecap.evaluation import LabelsAnswer, MultiLabelEvaluation
 from edgecap_convert.report import cards, sections
 from edgecap_convert.report.data import CrossvalData, ReportData

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgecap.bundle import write_atomically
+from edgecap.durable import write_atomically
 from edgecap_convert.report import parity_drift, parity_sections
 from edgecap_convert.report.reading import origin_of, task_of
 from edgecap_convert.report.rendering import render

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgecap.bundle import write_atomically
+from edgecap.durable import write_atomically
 from edgecap.errors import ConfigError
 
 _META = "meta"

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import edgecap
-from edgecap.bundle import check_writable, write_atomically
 from edgecap.dataset import open_dataset
 from edgecap.documents import read_json
+from edgecap.durable import check_writable, write_atomically
 from edgecap.errors import ConfigError, DataError
 from edgecap.evaluation import evaluate, model_predictor
 from edgecap.extras import require_convert

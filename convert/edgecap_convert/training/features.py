@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from edgecap.bundle import write_atomically
+from edgecap.durable import write_atomically
 from edgecap.evaluation import Recording
 from edgecap_convert.data import Item, PoolEntry, Recordings
 from edgecap_convert.data.sequences import JOIN_PROBABILITY

@@ -14,7 +14,7 @@ import tensorflow as tf
 import tf_keras as keras
 from tqdm import tqdm
 
-from edgecap.bundle import write_atomically
+from edgecap.durable import write_atomically
 from edgecap.errors import DataError
 from edgecap_convert.data import Item, PoolEntry, SequenceBatch
 from edgecap_convert.data.budget import default_cache

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from edgecap.bundle import write_atomically
 from edgecap.caption_spec import CAPTIONING
 from edgecap.documents import read_json
+from edgecap.durable import write_atomically
 from edgecap.errors import ConfigError, DataError
 from edgecap.evaluation import Predictor
 from edgecap.extras import require_convert
