@@ -26,13 +26,9 @@ from __future__ import annotations
 import collections
 import itertools
 import json
-import os
 import random
 import re
-import shlex
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -42,6 +38,7 @@ from typing import Any
 
 import numpy as np
 import record
+from small_disk import small_disk
 from soak import slope_of
 from soak_kinds import Kind, kinds
 from soak_world import Said, World
@@ -49,8 +46,6 @@ from soak_world import Said, World
 from edgecap.errors import FlightError
 from edgecap.flight.tape import read_tape
 
-# The small disk, made by the process around this one.
-_DISK = "EDGECAP_SOAK_DISK"
 _DISK_MB = 128
 _EVERY_S = (1.0, 4.0)
 _TICK_S, _SAMPLE_S, _PROGRESS_S = 0.2, 5.0, 60.0
@@ -504,19 +499,6 @@ def draw(found: dict[str, Any], path: Path) -> None:
     picture.save(path)
 
 
-def with_a_small_disk(folder: Path) -> int | None:
-    """Runs this script again with a small disk of its own; ``None`` where that cannot be had."""
-    mount = f"mount -t tmpfs -o size={_DISK_MB}m tmpfs {shlex.quote(str(folder))}"
-    alone = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-    if shutil.which("unshare") is None or subprocess.run([*alone, mount], check=False).returncode:
-        return None
-    command = shlex.join([sys.executable, *sys.argv])
-    environment = {**os.environ, _DISK: str(folder)}
-    return subprocess.run(
-        [*alone, f"{mount} && exec {command}"], check=False, env=environment
-    ).returncode
-
-
 def main() -> None:
     parser = record.parser(__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
@@ -524,14 +506,9 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only kinds whose name has these words")
     parser.add_argument("--picture", type=Path, help="draw it (.svg or .png)")
     arguments = parser.parse_args()
-    disk = os.environ.get(_DISK)
-    if disk is None:
-        with tempfile.TemporaryDirectory() as folder:
-            status = with_a_small_disk(Path(folder))
-        if status is not None:
-            sys.exit(status)
+    disk = small_disk(_DISK_MB)
     with tempfile.TemporaryDirectory() as folder:
-        world = World(Path(folder), None if disk is None else Path(disk))
+        world = World(Path(folder), disk)
         try:
             found = measure(world, arguments.minutes, arguments.seed, arguments.only)
         finally:

@@ -204,7 +204,8 @@ def _files(*, disk: bool) -> list[Kind]:
     )
     limited = Kind(
         "no file may grow",
-        frozenset({"disk", "new memory"}),
+        # Without a camera no recording would end, and none that is lost comes back meanwhile.
+        frozenset({"disk", "new memory", CAMERAS[0]}),
         partial(World.limit_files, limited=True),
         partial(World.limit_files, limited=False),
         (

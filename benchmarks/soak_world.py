@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import small_disk
 from soak import count, resident
 
 from tests.fake_cameras import Control
@@ -33,7 +34,6 @@ CAMERAS = ("door", "yard", "gate")
 SINKS = ("JSON lines", "video", "webhook", "mqtt", "flight recorder")
 # What a limit of the size of files leaves room for: next to nothing.
 _FILE_BYTES = 4096
-_CHUNK = bytes(1 << 20)
 _LINE = re.compile(r"(\S+ \S+) (DEBUG|INFO|WARNING|ERROR|CRITICAL) (\S+): (.*)")
 _NOTICES = "edgecap.notices"
 _POLL_S = 1.0
@@ -204,18 +204,11 @@ class World:
     def fill(self) -> None:
         """Leaves no room on the disk; to be repeated, as the run deletes old files."""
         assert self.disk is not None
-        with (
-            contextlib.suppress(OSError),
-            (self.disk / "ballast").open("ab", buffering=0) as ballast,
-        ):
-            while ballast.write(_CHUNK) == len(_CHUNK):
-                pass
-            while ballast.write(b"\0" * 512):
-                pass
+        small_disk.fill(self.disk)
 
     def empty(self) -> None:
         assert self.disk is not None
-        (self.disk / "ballast").unlink(missing_ok=True)
+        small_disk.empty(self.disk)
 
     def limit_files(self, *, limited: bool) -> None:
         """The kernel lets no file grow, as in the tests; of a running process, from outside."""
