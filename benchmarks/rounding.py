@@ -10,6 +10,7 @@ over that of the difference.
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -28,6 +29,8 @@ from edgecap_convert.quantization import grids
 from edgecap_convert.quantization.encoder import quantize_frame_network
 from edgecap_convert.quantization.ranges import RangeSchedule
 from edgecap_convert.quantization.rounding import round_weights
+
+from edgecap.errors import EdgecapError
 
 _BATCH, _MEASURED, _SEED = 32, 96, 0
 
@@ -84,7 +87,11 @@ def main() -> None:
     encoder = EncoderConfig(
         *("mobilenet_v2", given.alpha, 224, 224, 32), last_conv=True, weights=given.weights
     )
-    record.publish(measure(given.data, encoder, given.pictures), given)
+    try:
+        found = measure(given.data, encoder, given.pictures)
+    except EdgecapError as error:
+        sys.exit(f"rounding: {error}")
+    record.publish(found, given)
 
 
 if __name__ == "__main__":
