@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from edgecap.captioning.search import Hypothesis, SearchSettings, search
 from edgecap_convert.captions.network import CaptionNetwork, Scene
+from edgecap_convert.tracing import traced
 
 _BATCH = 100
 Grids = Callable[[npt.NDArray[np.int64]], npt.NDArray[Any]]
@@ -29,10 +30,10 @@ class NetworkWriter:
         self, network: CaptionNetwork, encode: Callable[[tf.Tensor], tf.Tensor] = tf.identity
     ) -> None:
         self._network = network
-        self._look = tf.function(
+        self._look = traced(
             lambda given: network.look(encode(tf.cast(given, tf.float32))), reduce_retracing=True
         )
-        self._step = tf.function(self._stepped, reduce_retracing=True)
+        self._step = traced(self._stepped, reduce_retracing=True)
 
     def begin(self, grids: npt.NDArray[Any], beam: int) -> NetworkWriter:
         """Looks at N pictures; every one of ``beam`` hypotheses begins alike."""

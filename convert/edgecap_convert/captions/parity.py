@@ -23,6 +23,7 @@ from edgecap_convert.models.network import normalize
 from edgecap_convert.parity.gates import Gate, judge_outputs, judge_step
 from edgecap_convert.parity.steps import Difference, step_of
 from edgecap_convert.quantization.kernels import Scale
+from edgecap_convert.tracing import traced
 
 _BATCH = 50
 # Pictures whose sentences are compared number by number: errors of a wrong grid show in the first.
@@ -34,7 +35,7 @@ def captions_of_network(
     run: CaptionRun, network: CaptionNetwork, images: Sequence[CaptionedImage]
 ) -> Captions:
     """The captions of a network in TensorFlow, by the pictures' names."""
-    encode = tf.function(lambda pictures: network.encode(normalize(pictures)))
+    encode = traced(lambda pictures: network.encode(normalize(pictures)))
 
     def grids(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         found = []
@@ -103,7 +104,7 @@ def measure_steps(
     """
     caption = model.spec.caption
     assert caption is not None
-    step = tf.function(
+    step = traced(
         lambda words, scene, h, c: network.step(words, Scene(*scene), h, c), reduce_retracing=True
     )
     told = (model.spec.output.tensor, caption.attention, *model.spec.states)

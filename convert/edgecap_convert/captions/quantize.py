@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from edgecap_convert.models.network import normalize
 from edgecap_convert.quantization import grids
 from edgecap_convert.quantization.recipes import Recipe
 from edgecap_convert.quantization.rounding import round_weights
+from edgecap_convert.tracing import traced
 
 # Pictures that the encoder's ranges are learnt from, and batches that the others are.
 _PICTURES, _PICTURE_BATCH, _BATCHES = 384, 32, 40
@@ -87,7 +89,7 @@ def quantize_captions(
         words, meant = choose_sentences(taught, numbers, run.config.qat.sentences, (run.seed, step))
         return store.batch(numbers), words, meant
 
-    speak = tf.function(
+    speak = traced(
         lambda fixed, words, meant: _spoken(run, quantized, fixed, words, meant)[0],
         reduce_retracing=True,
     )
@@ -110,7 +112,7 @@ def _quantize_encoder(
     """Learns the ranges of the encoder, and rounds its weights on what it gives within them."""
     schedule = quantized.schedule
     assert schedule is not None
-    see = tf.function(lambda pictures: quantized.encode(normalize(pictures), training=True))
+    see = traced(lambda pictures: quantized.encode(normalize(pictures), training=True))
 
     def batches(count: int) -> Iterator[tf.Tensor]:
         for start in range(0, min(count, len(images)), _PICTURE_BATCH):
@@ -139,7 +141,7 @@ def _train(
     """Learns to find every next word as probable as the float network does."""
     settings, schedule = run.config.qat, quantized.schedule
     assert schedule is not None
-    encode = tf.function(lambda images: network.encode(normalize(images)))
+    encode = traced(lambda images: network.encode(normalize(images)))
     arrays = {f"{i:04d}": w.numpy() for i, w in enumerate(network.encoder.weights)}
     teacher = GridStore(
         folder,
@@ -155,7 +157,7 @@ def _train(
     adam = keras.optimizers.Adam(settings.learning_rate, clipnorm=_CLIP_NORM)
     adam.build(variables)
 
-    @tf.function(reduce_retracing=True)
+    @partial(traced, reduce_retracing=True)
     def update(fixed: tf.Tensor, truth: tf.Tensor, words: tf.Tensor, meant: tf.Tensor) -> tf.Tensor:
         truth = tf.cast(truth, tf.float32)
         lesson, _ = spoken(network, truth, words, meant, run.vocabulary.start)

@@ -31,6 +31,7 @@ from edgecap_convert.captions.runs import (
 from edgecap_convert.captions.updates import Seed, SentenceUpdate
 from edgecap_convert.captions.words import Vocabulary
 from edgecap_convert.models.network import normalize
+from edgecap_convert.tracing import traced
 from edgecap_convert.training import runs
 from edgecap_convert.training.checkpoints import Checkpoints, Snapshot
 
@@ -164,7 +165,7 @@ class _Training:
     def _encode(self) -> dict[str, GridStore]:
         """What no training changes of all pictures."""
         network = self._network
-        encode = tf.function(lambda images: network.encode_fixed(normalize(images)))
+        encode = traced(lambda images: network.encode_fixed(normalize(images)))
         arrays = {f"{i:04d}": w.numpy() for i, w in enumerate(network.encoder.weights)}
         return {
             part: GridStore(

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from edgecap_convert.captions.network import CaptionNetwork, Dropout
+from edgecap_convert.tracing import traced
 
 _CLIP_NORM = 5.0
 
@@ -60,7 +61,7 @@ class SentenceUpdate:
         self._tuning = _adam(learning_rate * tuned_rate, tuned) if tuned else None
         self._average = average
         self.averages = [tf.Variable(weight, trainable=False) for weight in self.variables]
-        self._step = tf.function(self._stepped, reduce_retracing=True)
+        self._step = traced(self._stepped, reduce_retracing=True)
 
     @property
     def slots(self) -> list[tf.Variable]:

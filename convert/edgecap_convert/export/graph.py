@@ -28,6 +28,7 @@ from edgecap_convert.export.integer_cell import make_cell_integer
 from edgecap_convert.export.integer_softmax import make_softmax_portable
 from edgecap_convert.models.along import NECK_STATES
 from edgecap_convert.models.network import Network
+from edgecap_convert.tracing import traced
 
 IMAGE, GRID, FEATURES, LOGITS = "image", "grid", "features", "logits"
 
@@ -243,7 +244,7 @@ def _flatbuffer(
     # The saved module must reach every variable that the function captures; the network itself
     # would be traced layer by layer.
     module.reached = network.weights
-    module.step = tf.function(function)
+    module.step = traced(function)
     signature = module.step.get_concrete_function(
         **{
             name: tf.TensorSpec(

@@ -177,10 +177,13 @@ def unroll(
     if resets is not None:
         raise ConfigError("resets inside a clip of dynamic length: expected a static one")
     length = tf.shape(projected)[1]
-    rows = tf.TensorArray(tf.float32, size=length)
-    for t in tf.range(length):
+
+    def advance(t: tf.Tensor, h: tf.Tensor, c: tf.Tensor, rows: tf.TensorArray) -> Any:
         h, c = layer.advance(projected[:, t], h, c)
-        rows = rows.write(t, h)
+        return t + 1, h, c, rows.write(t, h)
+
+    first = (tf.constant(0), h, c, tf.TensorArray(tf.float32, size=length))
+    _, h, c, rows = tf.while_loop(lambda t, *_: t < length, advance, first)
     stacked = tf.transpose(rows.stack(), (1, 0, 2))
     return tf.ensure_shape(stacked, (inputs.shape[0], None, width)), h, c
 

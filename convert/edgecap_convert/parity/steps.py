@@ -19,6 +19,7 @@ from edgecap_convert.export.graph import FEATURES, LOGITS, convert_recurrent
 from edgecap_convert.models.along import NECK_STATES
 from edgecap_convert.models.network import Network
 from edgecap_convert.parity.trace import NetworkTracer, trace_model
+from edgecap_convert.tracing import traced
 
 # A tensor of float or 16 bits is measured in steps of the hidden state, which reads it.
 _CELL_STEP = 1 / 128
@@ -173,7 +174,7 @@ def teacher_forced(
     inputs, outputs = graph.signatures[SIGNATURE]
     specs = {name: tensor_spec(name, graph.tensors[i]) for name, i in (outputs | inputs).items()}
     interpreter, _ = open_interpreter(model, kernels=kernels)
-    reference = tf.function(
+    reference = traced(
         lambda row, state: quantized.step_features(quantized.requantize_features(row), state)
     )
     state = {n: v for n, v in quantized.initial_state(1).items() if n not in NECK_STATES}

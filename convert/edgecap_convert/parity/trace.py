@@ -14,6 +14,7 @@ from edgecap.steps import Arrays
 from edgecap.streaming import StreamingModel
 from edgecap_convert.models.along import State
 from edgecap_convert.models.network import Network, normalize
+from edgecap_convert.tracing import traced
 
 _FRAMES_A_CHUNK = 32
 LOGITS = "logits"
@@ -44,13 +45,13 @@ class NetworkTracer:
     def __init__(self, network: Network) -> None:
         encoder = network.config.encoder
         self._network = network
-        self._encode = tf.function(
+        self._encode = traced(
             lambda images: network.encode(normalize(images)),
             input_signature=[tf.TensorSpec((None, encoder.height, encoder.width, 3), tf.uint8)],
         )
-        self._features = tf.function(network.view.frame_features)
+        self._features = traced(network.view.frame_features)
         self._shapes = network.state_shapes()
-        self._along = tf.function(
+        self._along = traced(
             self._steps,
             input_signature=[
                 tf.TensorSpec((None, *network.encoder.output_shape[1:])),
@@ -85,13 +86,17 @@ class NetworkTracer:
 
     def _steps(self, grids: tf.Tensor, state: State) -> Any:
         length = tf.shape(grids)[0]
-        logits = tf.TensorArray(tf.float32, size=length)
-        kept = {name: tf.TensorArray(tf.float32, size=length) for name in self._shapes}
-        for t in tf.range(length):
+
+        def step(t: tf.Tensor, state: State, logits: tf.TensorArray, kept: Any) -> Any:
             now, state = self._network.step_grid(grids[t][None], state)
             state = {name: tf.ensure_shape(state[name], s) for name, s in self._shapes.items()}
-            logits = logits.write(t, now[0])
             kept = {name: array.write(t, state[name][0]) for name, array in kept.items()}
+            return t + 1, state, logits.write(t, now[0]), kept
+
+        logits = tf.TensorArray(tf.float32, size=length)
+        kept = {name: tf.TensorArray(tf.float32, size=length) for name in self._shapes}
+        first = (tf.constant(0), state, logits, kept)
+        _, state, logits, kept = tf.while_loop(lambda t, *_: t < length, step, first)
         return logits.stack(), {name: array.stack() for name, array in kept.items()}, state
 
 

@@ -21,6 +21,7 @@ from edgecap_convert.export.graph import Int8Encoder
 from edgecap_convert.models.along import State
 from edgecap_convert.models.network import Network, normalize
 from edgecap_convert.quantization.recipes import DEFAULT_RECIPE, Recipe, recipe_named
+from edgecap_convert.tracing import traced
 from edgecap_convert.training.checkpoints import Checkpoints
 from edgecap_convert.training.config import StageConfig, TrainConfig
 from edgecap_convert.training.features import (
@@ -248,7 +249,7 @@ class FrozenEncoder:
 def _calibrate(network: Network, source: Iterator[SequenceBatch], batch: int, count: int) -> None:
     """Runs sequences through the network with moving ranges and fixed weights."""
 
-    @tf.function
+    @traced
     def forward(images: tf.Tensor, resets: tf.Tensor, state: State) -> State:
         return network.clip(normalize(images), state, resets=resets, training=True)[1]
 

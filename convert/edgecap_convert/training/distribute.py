@@ -261,11 +261,13 @@ class _Connected(Workers):
     def _sum_array(self, array: Any) -> npt.NDArray[Any]:
         import tensorflow as tf
 
+        from edgecap_convert.tracing import traced
+
         tensor = tf.constant(array)
         key = (tensor.dtype.name, tuple(tensor.shape))
         if key not in self._sums:
             spec = tf.TensorSpec(tensor.shape, tensor.dtype)
-            self._sums[key] = tf.function(self._reduced).get_concrete_function(spec)
+            self._sums[key] = traced(self._reduced).get_concrete_function(spec)
         return self._sums[key](tensor).numpy()
 
     def _reduced(self, tensor: tf.Tensor) -> tf.Tensor:

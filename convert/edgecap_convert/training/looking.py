@@ -20,6 +20,7 @@ from edgecap_convert.data import Item, PoolEntry, SequenceBatch
 from edgecap_convert.data.budget import default_cache
 from edgecap_convert.data.tips import VERSION, find_targets
 from edgecap_convert.models.network import Network, normalize
+from edgecap_convert.tracing import traced
 from edgecap_convert.training.features import map_array, npy
 from edgecap_convert.training.optimise import FrameUpdate
 
@@ -95,7 +96,7 @@ class LookUpdate(FrameUpdate):
     ) -> None:
         self._network = network
         self._adam, self._encoder_adam = adam, encoder_adam
-        self._update = tf.function(self._traced_update)
+        self._update = traced(self._traced_update)
 
     def __call__(self, batch: SequenceBatch, step: int) -> tf.Tensor:
         return self._update(tf.constant(batch.inputs[:, 0]), tf.constant(batch.targets[:, 0]))

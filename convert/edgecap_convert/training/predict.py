@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from edgecap.evaluation import Predictor, Probabilities
 from edgecap_convert.models.network import Network, normalize
+from edgecap_convert.tracing import traced
 
 _FRAMES_A_CHUNK = 64
 _STEPS_A_CHUNK = 512
@@ -31,25 +32,25 @@ class NetworkPredictor:
         self._network = network
         self._activation = _ACTIVATIONS[task]
         encoder = network.config.encoder
-        self._encode = tf.function(
+        self._encode = traced(
             lambda images: network.encode(normalize(images)),
             input_signature=[tf.TensorSpec((None, encoder.height, encoder.width, 3), tf.uint8)],
         )
         shapes = network.state_shapes()
-        self._recur = tf.function(
+        self._recur = traced(
             lambda grids, state: network.recur(grids[None], state),
             input_signature=[
                 tf.TensorSpec((None, *network.encoder.output_shape[1:])),
                 {name: tf.TensorSpec(shape) for name, shape in shapes.items()},
             ],
         )
-        self._collect = tf.function(network.view.frame_features)
+        self._collect = traced(network.view.frame_features)
         if network.attends:
-            self._look = tf.function(
+            self._look = traced(
                 network.view.look_at,
                 input_signature=[tf.TensorSpec((None, *network.encoder.output_shape[1:]))],
             )
-            self._recur_seen = tf.function(
+            self._recur_seen = traced(
                 lambda seen, state: network.recur_seen(seen[None], state),
                 input_signature=[
                     tf.TensorSpec((None, network.view.seen_width)),

@@ -23,6 +23,7 @@ from edgecap_convert.data.budget import default_cache
 from edgecap_convert.data.scenes import PoseData
 from edgecap_convert.data.sequences import Cursor, Draw
 from edgecap_convert.models.network import Network, normalize
+from edgecap_convert.tracing import traced
 from edgecap_convert.training.checkpoints import Checkpoints
 from edgecap_convert.training.config import StageConfig, TrainConfig, network_config
 from edgecap_convert.training.distribute import ALONE, Workers
@@ -365,7 +366,7 @@ class _PoseUpdate(FrameUpdate):
     ) -> None:
         self._network, self._head = network, head
         self._variables, self._adam = variables, adam
-        self._update = tf.function(self._traced_update)
+        self._update = traced(self._traced_update)
 
     def __call__(self, batch: SequenceBatch, step: int) -> tf.Tensor:
         return self._update(tf.constant(batch.inputs[:, 0]), tf.constant(batch.targets[:, 0]))

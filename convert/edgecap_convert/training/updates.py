@@ -12,6 +12,7 @@ import tf_keras as keras
 from edgecap_convert.data import SequenceBatch
 from edgecap_convert.models.along import State
 from edgecap_convert.models.network import Network, normalize
+from edgecap_convert.tracing import traced
 from edgecap_convert.training.config import LookConfig, StageConfig
 from edgecap_convert.training.distribute import ALONE, Workers
 from edgecap_convert.training.losses import distillation_loss, sequence_loss
@@ -80,7 +81,7 @@ class SequenceUpdate:
         # The network's own state and, where there is one, the teacher's.
         rows = len(range(stage.batch)[workers.rows(stage.batch)])
         self._states = tuple(each.initial_state(rows) for each in networks)
-        self._update = tf.function(self._traced_update)
+        self._update = traced(self._traced_update)
 
     def __call__(self, batch: SequenceBatch, step: int) -> tf.Tensor:
         """One update; returns the loss."""
