@@ -469,7 +469,7 @@ def judge(found: dict[str, Any]) -> dict[str, bool]:
 
 def draw(found: dict[str, Any], path: Path) -> None:
     """Memory, handles, latency and the faults over time."""
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, NullFormatter
     from page_pictures import ACCENT, GREEN, WARM, Picture, titled
 
     series = found["series"]
@@ -486,6 +486,10 @@ def draw(found: dict[str, Any], path: Path) -> None:
     latency.set_yscale("log")
     titled(latency, "Latency, ms")
     latency.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    latency.yaxis.set_minor_formatter(NullFormatter())
+    # Two labels at least.
+    least, most = min(filter(None, series["latency_p50_ms"])), max(series["latency_p99_ms"])
+    latency.set_ylim(10 ** np.floor(np.log10(least)), 10 ** np.ceil(np.log10(most)))
     injected = [at_s / 60 for at_s in found["injected_at_s"]]
     faults.plot(injected, range(1, len(injected) + 1), color=ACCENT)
     titled(faults, "Faults injected, in all")
@@ -496,6 +500,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
         axes.legend(frameon=False, fontsize=8)
     for axes in (memory, handles, latency, faults):
         axes.set_xlabel("minutes")
+        axes.set_xlim(0, minutes[-1])
     picture.save(path)
 
 
