@@ -10,7 +10,7 @@ so often with less room: none, next to none, and shares of what it took, drawn f
 * it must end by itself, with status 1 and one line, or with all that it was to write;
 * the files are read as a user would, by the judges of :mod:`kills_verbs`: nothing or old, as if it
   had not run, or new; anything else is broken;
-* nothing temporary may be left;
+* nothing temporary may be left, but for what TensorFlow's own AutoGraph leaves in TMPDIR;
 * with room again, the same command must leave what an unbroken run leaves.
 
 Exit status 1 if anything was broken; such states are copied to ``--keep``. Needs the extra
@@ -44,6 +44,8 @@ _LOOK_S = 0.01
 # Before anything can be written; before anything of a page of a disk can.
 _LEAST = (1, 5000)
 _BROKEN = "broken"
+# AutoGraph's, which TensorFlow itself uses when it saves a model; it removes them at a good end.
+_FOREIGN = "__autograph_generated_file"
 
 
 def run(words: list[str], state: Path) -> subprocess.CompletedProcess[str]:
@@ -148,7 +150,7 @@ def _look(done: subprocess.CompletedProcess[str], state: Path, outcome: str) -> 
     if done.returncode == 1 and ("Traceback" in done.stderr or not _told(done, state)):
         raise BrokenError(f"not told in one line: {done.stderr[-1000:]}")
     left = [str(Path(entry.path).relative_to(state)) for entry in temporary(state)]
-    left += [f"tmp/{path.name}" for path in (state / "tmp").iterdir()]
+    left += [f"tmp/{p.name}" for p in (state / "tmp").iterdir() if not p.name.startswith(_FOREIGN)]
     if left:
         raise BrokenError(f"left: {', '.join(sorted(left))}")
 

@@ -11,6 +11,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -256,7 +257,14 @@ def _flatbuffer(
         }
     )
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        tf.saved_model.save(module, folder, signatures={SIGNATURE: signature})
+        try:
+            tf.saved_model.save(module, folder, signatures={SIGNATURE: signature})
+        except (OSError, tf.errors.OpError) as error:
+            reason = str(getattr(error, "message", error)).rpartition("; ")[2].partition(" [Op")[0]
+            raise ConfigError(
+                f"cannot write to the temporary folder, {Path(folder).parent}: {reason}. Make room "
+                "there, or let TMPDIR name a folder that has some"
+            ) from error
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
         # Kernels before TFLite 2.16 take one scale for a dense layer's weights, silently.
         converter._experimental_disable_per_channel_quantization_for_dense_layers = True
