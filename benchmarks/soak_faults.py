@@ -487,9 +487,9 @@ def draw(found: dict[str, Any], path: Path) -> None:
     titled(latency, "Latency, ms")
     latency.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     latency.yaxis.set_minor_formatter(NullFormatter())
-    # Two labels at least.
+    # Two labels at least, and room for the legend.
     least, most = min(filter(None, series["latency_p50_ms"])), max(series["latency_p99_ms"])
-    latency.set_ylim(10 ** np.floor(np.log10(least)), 10 ** np.ceil(np.log10(most)))
+    latency.set_ylim(10 ** np.floor(np.log10(least)), 10 ** np.ceil(np.log10(most) + 0.5))
     injected = [at_s / 60 for at_s in found["injected_at_s"]]
     faults.plot(injected, range(1, len(injected) + 1), color=ACCENT)
     titled(faults, "Faults injected, in all")
@@ -497,7 +497,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
     handles.set_ylim(0, max(series["files"]) * 1.5)
     faults.set_ylim(0)
     for axes in (handles, latency):
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, ncol=3, loc="upper center")
     for axes in (memory, handles, latency, faults):
         axes.set_xlabel("minutes")
         axes.set_xlim(0, minutes[-1])
